@@ -1,0 +1,1 @@
+"""Turns a question into a cited answer and puts it where people ask."""

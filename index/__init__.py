@@ -1,0 +1,1 @@
+"""Turns texts into ranked passages. Knows nothing of `bot`."""

@@ -1,0 +1,165 @@
+"""Opens Kiku's database: the engine, its pragmas, the migrations, errors in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from bot.errors import StoreUnavailable
+
+BUSY_TIMEOUT_MS = 10_000
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"  # the newest migration; a test compares it with the folder
+_MIGRATION_LOCK = 0x4B696B75  # "Kiku", an arbitrary number for pg_advisory_xact_lock
+
+
+class Database:
+    """Read and write transactions on one engine. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = sessionmaker(engine, expire_on_commit=False)
+        self._writer = sessionmaker(
+            engine.execution_options(kiku_write=True), expire_on_commit=False
+        )
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """The database at an SQLAlchemy URL, made and migrated if need be.
+
+        Raises StoreUnavailable for a malformed URL, a missing driver, a file that is no database,
+        a server that does not answer, or a database that a newer Kiku has migrated.
+        """
+        engine = _engine(_parsed(url))
+        try:
+            with _explained(engine.url):
+                _migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one consistent state."""
+        with _explained(self._engine.url), self._reader() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that is committed at the end, or rolled back with the error."""
+        with _explained(self._engine.url), self._writer.begin() as session:
+            yield session
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError):
+        raise StoreUnavailable(
+            "KIKU_DATABASE が SQLAlchemy の URL ではありません。",
+            hint="例: sqlite:////var/lib/kiku/kiku.sqlite、postgresql://user@host/kiku",
+        ) from None
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise StoreUnavailable(
+            "KIKU_DATABASE にメモリ上の SQLite は使えません。ファイルを指定してください。"
+        )
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    arguments: dict[str, Any] = {"pool_pre_ping": True}
+    if url.get_backend_name() == "sqlite":
+        arguments["connect_args"] = {"timeout": BUSY_TIMEOUT_MS / 1000}
+        folder = Path(str(url.database)).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"データベースのフォルダー {folder} を作れません: {error.strerror}。"
+            ) from None
+    try:
+        engine = create_engine(url, **arguments)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StoreUnavailable(
+            f"データベース {url.drivername} のドライバーがありません: {error}。",
+            hint="PostgreSQL には pip install 'psycopg[binary]' が要ります。",
+        ) from None
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver starts transactions by itself and only before writes; Kiku says BEGIN itself.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads and then writes fails at once when another wrote in between
+    # (SQLITE_BUSY_SNAPSHOT); taking the write lock first waits for busy_timeout instead.
+    write = connection.get_execution_options().get("kiku_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if _revision(connection) == HEAD:
+            return  # the usual case, without the time that importing Alembic takes
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.execution_options(kiku_write=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise StoreUnavailable(
+                f"データベースは新しい版の Kiku のものです（{_revision(connection)}）。",
+                hint="Kiku を更新するか、別の KIKU_DATABASE を指定してください。",
+            ) from None
+
+
+def _revision(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+@contextmanager
+def _explained(url: URL) -> Iterator[None]:
+    """Turns SQLAlchemy's errors into one sentence, without the SQL, its values or a password."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        place = url.database if url.get_backend_name() == "sqlite" else url.host or "localhost"
+        raise StoreUnavailable(
+            f"データベース（{place}）を使えません: {reason}。",
+            hint="KIKU_DATABASE と、ファイルの権限かサーバーの状態を確かめてください。",
+        ) from error

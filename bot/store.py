@@ -1,0 +1,399 @@
+"""What Kiku remembers: conversations, answers with their citations, ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime, timedelta
+from threading import Lock
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from bot.database import Database
+from bot.records import Answer, Citation, Question, Turn
+from bot.tables import (
+    AnswerRow,
+    CitationRow,
+    ConversationRow,
+    RatingRow,
+    SlackQuestionRow,
+    storable,
+)
+
+LISTED = 50  # rows of each list of the insights
+_CITATION_FIELDS = tuple(field.name for field in fields(Citation))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRating:
+    """What one person thought of an answer; `by` is an opaque name, empty where unknown."""
+
+    rating: Literal["up", "down"]
+    comment: str
+    by: str
+    rated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A question with the answer it got and what people thought of it."""
+
+    question: str
+    answer: Answer
+    asked_at: datetime
+    ratings: tuple[StoredRating, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConversation:
+    """A conversation, its answers oldest first. `owner` is who asked the first question."""
+
+    id: str
+    channel: str
+    owner: str
+    created_at: datetime
+    updated_at: datetime
+    answers: tuple[StoredAnswer, ...]
+
+
+class Store:
+    """Conversations and feedback in one database. Thread-safe; a method is one transaction.
+
+    Every method raises StoreUnavailable when the database cannot be used.
+    """
+
+    def __init__(self, database: Database, *, retention_days: int = 0) -> None:
+        self.database = database
+        self._retention = timedelta(days=retention_days)
+        self._cleaned = datetime.min.replace(tzinfo=UTC)
+        self._cleaning = Lock()
+
+    @classmethod
+    def open(cls, url: str, *, retention_days: int = 0) -> Store:
+        """The store at an SQLAlchemy URL, made and migrated if need be.
+
+        With `retention_days` above 0, older conversations are removed now and once a day.
+        """
+        store = cls(Database.open(url), retention_days=retention_days)
+        store._clean()
+        return store
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self.database.close()
+
+    def check(self) -> None:
+        """Raises StoreUnavailable when the database does not answer."""
+        with self.database.read() as session:
+            session.execute(text("SELECT 1 FROM conversations LIMIT 1"))
+
+    def record(self, question: Question, answer: Answer) -> None:
+        """Writes a question and its answer with all citations, or nothing. Again: no change."""
+        now = datetime.now(UTC)
+        with self.database.write() as session:
+            if session.scalar(select(AnswerRow.number).where(AnswerRow.id == answer.id)):
+                return
+            _touch_conversation(session, question, answer.conversation_id, now)
+            session.add(_answer_row(question, answer, now))
+        self._clean()
+
+    def turns(
+        self, conversation_id: str, limit: int = 20, *, before: str | None = None
+    ) -> tuple[Turn, ...]:
+        """The last `limit` turns of a conversation, oldest first; only those before an answer id
+        where `before` is given."""
+        query = (
+            select(AnswerRow.question, AnswerRow.answer)
+            .where(AnswerRow.conversation_id == conversation_id)
+            .order_by(AnswerRow.number.desc())
+            .limit((limit + 1) // 2)
+        )
+        if before is not None:
+            number = select(AnswerRow.number).where(AnswerRow.id == before).scalar_subquery()
+            query = query.where(AnswerRow.number < number)
+        with self.database.read() as session:
+            rows = session.execute(query).all()
+        turns = [
+            turn
+            for asked, answered in reversed(rows)
+            for turn in (Turn("user", asked), Turn("assistant", answered))
+        ]
+        return tuple(turns[-limit:]) if limit > 0 else ()
+
+    def conversation(
+        self, conversation_id: str, owner: str | None = None
+    ) -> StoredConversation | None:
+        """A conversation, or None where there is none, or, with `owner`, it is somebody else's."""
+        with self.database.read() as session:
+            row = session.get(
+                ConversationRow, conversation_id, options=[_WITH_EVERYTHING_BELOW_CONVERSATION]
+            )
+            if row is None or (owner is not None and row.owner != owner):
+                return None
+            return StoredConversation(
+                row.id,
+                row.channel,
+                row.owner,
+                row.created_at,
+                row.updated_at,
+                tuple(_stored_answer(answer) for answer in row.answers),
+            )
+
+    def answer(self, answer_id: str) -> StoredAnswer | None:
+        """One answer, or None."""
+        with self.database.read() as session:
+            row = session.scalar(
+                select(AnswerRow).where(AnswerRow.id == answer_id).options(*_WITH_EVERYTHING)
+            )
+            return None if row is None else _stored_answer(row)
+
+    def questions_of(self, asker: str, limit: int = 5) -> list[str]:
+        """The last questions of one person, newest first, each once."""
+        newest = func.max(AnswerRow.number)
+        query = (
+            select(AnswerRow.question)
+            .where(AnswerRow.asker == asker)
+            .group_by(AnswerRow.question)
+            .order_by(newest.desc())
+            .limit(limit)
+        )
+        with self.database.read() as session:
+            return list(session.scalars(query))
+
+    def rate(
+        self, answer_id: str, rating: Literal["up", "down"], comment: str = "", by: str = ""
+    ) -> bool:
+        """Keeps what somebody thinks of an answer; the same person again replaces it.
+
+        False where there is no such answer.
+        """
+        now = datetime.now(UTC)
+        with self.database.write() as session:
+            # Locked, so that two ratings of one person at once cannot both be the first.
+            answer = select(AnswerRow.number).where(AnswerRow.id == answer_id).with_for_update()
+            number = session.scalar(answer)
+            if number is None:
+                return False
+            row = RatingRow(answer_number=number, by=storable(by), rating=rating, comment=comment)
+            row.rated_at, row.day = now, _local_day(now)
+            session.merge(row)
+        return True
+
+    def forget(self, *, conversation_id: str | None = None, before: datetime | None = None) -> int:
+        """Removes one conversation, or all that were last used before a moment, with their
+        answers, ratings and Slack messages. Gives how many conversations went; neither
+        argument removes nothing."""
+        matches: list[ColumnElement[bool]] = []
+        if conversation_id is not None:
+            matches.append(ConversationRow.id == conversation_id)
+        if before is not None:
+            matches.append(ConversationRow.updated_at < before)
+        if not matches:
+            return 0
+        going = select(ConversationRow.id).where(*matches)
+        with self.database.write() as session:
+            session.execute(delete(SlackQuestionRow).where(SlackQuestionRow.lane.in_(going)))
+            if before is not None:
+                _forget_finished_slack_questions(session, before)
+            return _deleted(session, delete(ConversationRow).where(*matches))
+
+    def forget_answer(self, answer_id: str) -> bool:
+        """Removes one question and its answer; the rest of the conversation stays."""
+        with self.database.write() as session:
+            return _deleted(session, delete(AnswerRow).where(AnswerRow.id == answer_id)) > 0
+
+    def judged(self) -> Iterator[tuple[tuple[Turn, ...], StoredAnswer]]:
+        """Every answer that was rated or found nothing, oldest first, with the turns before it."""
+        wanted = (AnswerRow.status == "not_found") | AnswerRow.ratings.any()
+        query = select(AnswerRow).where(wanted).order_by(AnswerRow.number)
+        with self.database.read() as session:
+            answers = [
+                _stored_answer(row) for row in session.scalars(query.options(*_WITH_EVERYTHING))
+            ]
+        for answer in answers:
+            yield self.turns(answer.answer.conversation_id, before=answer.answer.id), answer
+
+    def insights(self, days: int = 30) -> dict[str, Any]:
+        """What people asked in the last `days` days, today included, as plain JSON:
+
+        `days` [{date, asked, answered, not_found, up, down}] oldest first, none left out;
+        `unanswered` [{question, asked, last}], `low_rated` [{question, answer, comment, date}],
+        `top_documents` [{title, count}], each at most 50 rows.
+        """
+        today = datetime.now().astimezone().date()
+        first = today - timedelta(days=days - 1)
+        since = AnswerRow.day >= first.isoformat()
+        with self.database.read() as session:
+            return {
+                "days": _days(session, first, today),
+                "unanswered": _unanswered(session, since),
+                "low_rated": _low_rated(session, first.isoformat()),
+                "top_documents": _top_documents(session, since),
+            }
+
+    def _clean(self) -> None:
+        """Removes what is older than the retention time, at most once a day."""
+        now = datetime.now(UTC)
+        with self._cleaning:
+            if not self._retention or now - self._cleaned < timedelta(days=1):
+                return
+            self._cleaned = now
+        self.forget(before=now - self._retention)
+
+
+_WITH_EVERYTHING = (selectinload(AnswerRow.citations), selectinload(AnswerRow.ratings))
+_WITH_EVERYTHING_BELOW_CONVERSATION = selectinload(ConversationRow.answers).options(
+    *_WITH_EVERYTHING
+)
+
+
+def _local_day(moment: datetime) -> str:
+    return moment.astimezone().date().isoformat()
+
+
+def _deleted(session: Session, statement: Any) -> int:
+    return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+
+def _forget_finished_slack_questions(session: Session, before: datetime) -> None:
+    session.execute(
+        delete(SlackQuestionRow).where(
+            SlackQuestionRow.state == "done", SlackQuestionRow.finished_at < before
+        )
+    )
+
+
+def _touch_conversation(
+    session: Session, question: Question, conversation_id: str, now: datetime
+) -> None:
+    used = update(ConversationRow).where(ConversationRow.id == conversation_id)
+    if session.execute(used.values(updated_at=now)).rowcount:  # type: ignore[attr-defined]
+        return
+    row = ConversationRow(
+        id=conversation_id,
+        channel=question.channel,
+        owner=question.asker,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:  # another process began the same conversation at this moment
+        session.execute(used.values(updated_at=now))
+
+
+def _answer_row(question: Question, answer: Answer, now: datetime) -> AnswerRow:
+    return AnswerRow(
+        id=answer.id,
+        conversation_id=answer.conversation_id,
+        question=question.text,
+        answer=answer.answer,
+        status=answer.status,
+        confidence=answer.confidence,
+        language=answer.language,
+        composer=answer.composer,
+        channel=question.channel,
+        asker=question.asker,
+        took_ms=answer.took_ms,
+        asked_at=now,
+        day=_local_day(now),
+        citations=[_citation_row(citation) for citation in answer.citations],
+    )
+
+
+def _citation_row(citation: Citation) -> CitationRow:
+    values = asdict(citation)
+    values["heading"] = [storable(title) for title in citation.heading]
+    return CitationRow(**values)
+
+
+def _stored_answer(row: AnswerRow) -> StoredAnswer:
+    answer = Answer(
+        id=row.id,
+        status=row.status,  # type: ignore[arg-type]
+        answer=row.answer,
+        confidence=row.confidence,
+        conversation_id=row.conversation_id,
+        citations=tuple(_citation(citation) for citation in row.citations),
+        took_ms=row.took_ms,
+        language=row.language,  # type: ignore[arg-type]
+        composer=row.composer,  # type: ignore[arg-type]
+    )
+    ratings = tuple(
+        StoredRating(rating.rating, rating.comment, rating.by, rating.rated_at)  # type: ignore[arg-type]
+        for rating in row.ratings
+    )
+    return StoredAnswer(row.question, answer, row.asked_at, ratings)
+
+
+def _citation(row: CitationRow) -> Citation:
+    values = {name: getattr(row, name) for name in _CITATION_FIELDS}
+    return Citation(**{**values, "heading": tuple(row.heading)})
+
+
+def _days(session: Session, first: date, last: date) -> list[dict[str, Any]]:
+    span = range((last - first).days + 1)
+    names = ("asked", "answered", "not_found", "up", "down")
+    counts: dict[str, dict[str, int]] = {
+        (first + timedelta(days=offset)).isoformat(): dict.fromkeys(names, 0) for offset in span
+    }
+    asked = select(AnswerRow.day, AnswerRow.status, func.count()).group_by(
+        AnswerRow.day, AnswerRow.status
+    )
+    for day, status, count in session.execute(asked.where(AnswerRow.day >= first.isoformat())):
+        if day in counts:
+            counts[day][status] += count
+            counts[day]["asked"] += count
+    rated = select(RatingRow.day, RatingRow.rating, func.count()).group_by(
+        RatingRow.day, RatingRow.rating
+    )
+    for day, rating, count in session.execute(rated.where(RatingRow.day >= first.isoformat())):
+        if day in counts:
+            counts[day][rating] += count
+    return [{"date": day, **numbers} for day, numbers in counts.items()]
+
+
+def _unanswered(session: Session, since: ColumnElement[bool]) -> list[dict[str, Any]]:
+    asked, last = func.count(), func.max(AnswerRow.day)
+    query = (
+        select(AnswerRow.question, asked, last)
+        .where(since, AnswerRow.status == "not_found")
+        .group_by(AnswerRow.question)
+        .order_by(asked.desc(), last.desc(), AnswerRow.question)
+        .limit(LISTED)
+    )
+    return [
+        {"question": question, "asked": count, "last": day}
+        for question, count, day in session.execute(query)
+    ]
+
+
+def _low_rated(session: Session, first: str) -> list[dict[str, Any]]:
+    query = (
+        select(AnswerRow.question, AnswerRow.answer, RatingRow.comment, RatingRow.day)
+        .join(RatingRow, RatingRow.answer_number == AnswerRow.number)
+        .where(RatingRow.rating == "down", RatingRow.day >= first)
+        .order_by(RatingRow.rated_at.desc())
+        .limit(LISTED)
+    )
+    return [
+        {"question": question, "answer": answer, "comment": comment, "date": day}
+        for question, answer, comment, day in session.execute(query)
+    ]
+
+
+def _top_documents(session: Session, since: ColumnElement[bool]) -> list[dict[str, Any]]:
+    count = func.count(func.distinct(AnswerRow.number))
+    query = (
+        select(CitationRow.title, count)
+        .join(AnswerRow, AnswerRow.number == CitationRow.answer_number)
+        .where(since, AnswerRow.status == "answered")
+        .group_by(CitationRow.document_id, CitationRow.title)
+        .order_by(count.desc(), CitationRow.title)
+        .limit(LISTED)
+    )
+    return [{"title": title, "count": number} for title, number in session.execute(query)]

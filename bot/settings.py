@@ -75,8 +75,18 @@ class Settings(BaseSettings):
     allow_public_without_keys: bool = Field(
         False, description="listen on a public address although there are no API keys"
     )
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="further names by which the service may be addressed (Host header)",
+    )
     cors_origins: list[str] = Field(default_factory=list, description="origins allowed by CORS")
     rate_limit: str = Field("120/minute", description="requests per key or address")
+    max_answers: int = Field(
+        0, ge=0, le=1024, description="answers worked on at once; 0: by the cores"
+    )
+    telemetry: bool = Field(
+        False, description="send OpenTelemetry traces and metrics as the OTEL_* variables say"
+    )
     log_level: str = Field("info", description="debug, info, warning or error")
     log_questions: bool = Field(False, description="write the text of questions to the log")
     retention_days: int = Field(0, ge=0, description="days conversations are kept; 0: for ever")
@@ -85,6 +95,9 @@ class Settings(BaseSettings):
     llm_model: str = Field("", description="model asked there")
     llm_api_key: SecretStr = Field(SecretStr(""), description="its key")
     llm_timeout: float = Field(20.0, gt=0, le=600, description="seconds an LLM answer may take")
+    llm_max_tokens: int = Field(
+        600, ge=16, le=32_000, description="tokens an LLM answer may have"
+    )
     collections: dict[str, list[str]] = Field(
         default_factory=dict, description="collection → path patterns (kiku.toml)"
     )

@@ -73,8 +73,13 @@ class SearchRow:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One question asked. `right` tells whether the first quote holds an accepted answer, whatever
-    the threshold said; None where no accepted answer is known."""
+    """One question asked.
+
+    `right` tells whether the first quote is right, whatever the threshold said: what a
+    risk–coverage curve needs; False for a question that the documents do not answer. `values` has
+    what applies of `right`, `right_first`, `right_any`, `answer_holds`, `right_passage`, `recall`,
+    `not_found`, `exact_citations`; docs/evaluation.md defines them.
+    """
 
     id: str
     question: str
@@ -84,7 +89,7 @@ class AnswerRow:
     answerable: bool
     status: Literal["answered", "not_found", "error"]
     confidence: float
-    right: bool | None
+    right: bool
     answer: str
     quotes: tuple[Excerpt, ...] = ()
     gold: tuple[Excerpt, ...] = ()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from index.evaluation import measures, resampling
+from index.evaluation import abstention, measures, resampling
 
 QRELS = {"a": {"d1": 1}, "b": {"d2": 1, "d3": 2}, "missing": {"d4": 1}}
 RANKED = {"a": ["d9", "d1"], "b": ["d3", "d9", "d8", "d7", "d2"]}
@@ -44,8 +44,8 @@ def test_auroc_by_hand_with_ties_counting_half() -> None:
     scores = np.array([0.9, 0.5, 0.5, 0.1])
     positive = np.array([True, True, False, False])
     # pairs: .9>.5, .9>.1, .5=.5 (half), .5>.1
-    assert measures.auroc(scores, positive) == pytest.approx(3.5 / 4)
-    assert math.isnan(measures.auroc(scores, np.ones(4, dtype=bool)))
+    assert abstention.auroc(scores, positive) == pytest.approx(3.5 / 4)
+    assert math.isnan(abstention.auroc(scores, np.ones(4, dtype=bool)))
 
 
 @given(
@@ -58,8 +58,8 @@ def test_auroc_agrees_with_the_mann_whitney_statistic(rows: list[tuple[int, bool
     positive = np.array([label for _, label in rows])
     u = mannwhitneyu(scores[positive], scores[~positive]).statistic
     expected = u / (positive.sum() * (~positive).sum())
-    assert measures.auroc(scores, positive) == pytest.approx(expected)
-    estimate = measures.auroc_estimate(scores, positive)
+    assert abstention.auroc(scores, positive) == pytest.approx(expected)
+    estimate = abstention.auroc_estimate(scores, positive)
     assert estimate.value == pytest.approx(expected)
     assert 0 <= estimate.low <= estimate.high <= 1
 
@@ -67,17 +67,17 @@ def test_auroc_agrees_with_the_mann_whitney_statistic(rows: list[tuple[int, bool
 def test_risk_coverage_by_hand() -> None:
     confidence = np.array([0.2, 0.9, 0.6, 0.4])
     correct = np.array([False, True, False, True])
-    coverage, risk = measures.risk_coverage(confidence, correct)
+    coverage, risk = abstention.risk_coverage(confidence, correct)
     assert coverage == pytest.approx([0.25, 0.5, 0.75, 1])
     assert risk == pytest.approx([0, 1 / 2, 1 / 3, 2 / 4])
-    estimate = measures.aurc_estimate(confidence, correct)
+    estimate = abstention.aurc_estimate(confidence, correct)
     assert estimate.value == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
 
 
 def test_within_a_tie_no_order_is_better_than_another() -> None:
     confidence = np.array([0.5, 0.5, 0.5, 0.5])
     for correct in ([True, True, False, False], [False, False, True, True]):
-        _, risk = measures.risk_coverage(confidence, np.array(correct))
+        _, risk = abstention.risk_coverage(confidence, np.array(correct))
         assert risk == pytest.approx([0.5] * 4)
 
 
@@ -85,24 +85,23 @@ def test_within_a_tie_no_order_is_better_than_another() -> None:
 def test_full_coverage_risks_the_overall_error(rows: list[tuple[float, bool]]) -> None:
     confidence = np.array([c for c, _ in rows])
     correct = np.array([r for _, r in rows])
-    coverage, risk = measures.risk_coverage(confidence, correct)
+    coverage, risk = abstention.risk_coverage(confidence, correct)
     assert coverage[-1] == 1
     assert risk[-1] == pytest.approx(1 - correct.mean())
-    bins = measures.reliability(confidence, correct)
+    bins = abstention.reliability(confidence, correct)
     assert sum(b.count for b in bins) == len(rows)
-    assert 0 <= measures.ece(confidence, correct) <= 1
+    assert 0 <= abstention.ece(confidence, correct) <= 1
 
 
-def test_reliability_brier_and_calibration_error_by_hand() -> None:
+def test_reliability_and_calibration_error_by_hand() -> None:
     confidence = np.array([0.95, 0.91, 0.05, 1.0])
     right = np.array([True, False, False, True])
-    low, high = measures.reliability(confidence, right)
+    low, high = abstention.reliability(confidence, right)
     assert (low.count, low.confidence, low.share) == (1, pytest.approx(0.05), 0)
     assert (high.count, high.confidence) == (3, pytest.approx(2.86 / 3))
     assert high.share == pytest.approx(2 / 3)
-    assert measures.brier(confidence, right) == pytest.approx((0.05**2 + 0.91**2 + 0.05**2 + 0) / 4)
     expected = (1 * 0.05 + 3 * (2.86 / 3 - 2 / 3)) / 4
-    assert measures.ece(confidence, right) == pytest.approx(expected)
+    assert abstention.ece(confidence, right) == pytest.approx(expected)
 
 
 def test_latency_percentiles_by_hand() -> None:

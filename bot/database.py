@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -25,6 +26,11 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # SQLite lets one writer in and makes the others sleep and look again, so one waits up to
+        # 0.1 s for a write of 1 ms and the order is lost; threads of one process line up here.
+        self._line: AbstractContextManager[object] = (
+            Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        )
         self._reader = sessionmaker(engine, expire_on_commit=False)
         self._writer = sessionmaker(
             engine.execution_options(kiku_write=True), expire_on_commit=False
@@ -62,7 +68,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that is committed at the end, or rolled back with the error."""
-        with _explained(self._engine.url), self._writer.begin() as session:
+        with _explained(self._engine.url), self._line, self._writer.begin() as session:
             yield session
 
 

@@ -153,19 +153,19 @@ class RatingRow(Base):
 
 
 class SlackQuestionRow(Base):
-    """A question that Slack delivered, from its acknowledgement to its answer.
+    """Something that Slack delivered and Kiku owes an answer to, until it is done.
 
-    `lane` is the thread: its questions are answered one after another, in order of `number`.
-    (`team`, `channel`, `ts`) names the message, `version` counts its edits, so a message that
-    arrives twice, or as two events, or at two replicas, has one row. `state` goes
-    queued → running → posting → done; `until` is when `owner` loses it to somebody else.
+    (`team`, `channel`, `ts`, `version`) names it: a message and, in `version`, its edits. A message
+    that arrives twice, or as two events, or at two replicas, has one row. `lane` is the thread: its
+    rows are worked on one after another in order of `event_ts`. `state` goes queued → running →
+    posting → done; `until` is when a queued row becomes due or when `owner` loses a running one.
     """
 
     __tablename__ = "slack_questions"
     __table_args__ = (
-        UniqueConstraint("team", "channel", "ts", "version", name="uq_slack_message"),
-        Index("ix_slack_questions_lane", "lane", "number"),
-        Index("ix_slack_questions_state", "state", "number"),
+        UniqueConstraint("team", "channel", "ts", "version", name="uq_slack_questions_message"),
+        Index("ix_slack_questions_lane", "lane", "state"),
+        Index("ix_slack_questions_state", "state", "event_ts"),
     )
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -174,6 +174,7 @@ class SlackQuestionRow(Base):
     channel: Mapped[str] = mapped_column(String(64))
     ts: Mapped[str] = mapped_column(String(64))
     version: Mapped[str] = mapped_column(String(64))
+    event_ts: Mapped[str] = mapped_column(String(64))
     lane: Mapped[str]
     kind: Mapped[str] = mapped_column(String(16))
     request: Mapped[dict[str, Any]]
@@ -181,11 +182,11 @@ class SlackQuestionRow(Base):
     owner: Mapped[str]
     until: Mapped[datetime | None]
     attempts: Mapped[int]
-    reply_channel: Mapped[str] = mapped_column(String(64))
+    notice: Mapped[str] = mapped_column(String(16))
     reply_ts: Mapped[str] = mapped_column(String(64))
-    answer_id: Mapped[str] = mapped_column(index=True)
-    received_at: Mapped[datetime] = mapped_column(index=True)
-    finished_at: Mapped[datetime | None]
+    answer_id: Mapped[str]
+    received_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class SlackChannelRow(Base):

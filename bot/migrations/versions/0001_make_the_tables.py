@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=64), nullable=False),
         sa.Column("ts", sa.String(length=64), nullable=False),
         sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("event_ts", sa.String(length=64), nullable=False),
         sa.Column("lane", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("request", sa.JSON(), nullable=False),
@@ -48,19 +49,18 @@ def upgrade() -> None:
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("until", sa.DateTime(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("reply_channel", sa.String(length=64), nullable=False),
+        sa.Column("notice", sa.String(length=16), nullable=False),
         sa.Column("reply_ts", sa.String(length=64), nullable=False),
         sa.Column("answer_id", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(), nullable=False),
         sa.Column("finished_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_slack_questions")),
         sa.UniqueConstraint("event_id", name=op.f("uq_slack_questions_event_id")),
-        sa.UniqueConstraint("team", "channel", "ts", "version", name="uq_slack_message"),
+        sa.UniqueConstraint("team", "channel", "ts", "version", name="uq_slack_questions_message"),
     )
-    op.create_index(op.f("ix_slack_questions_answer_id"), "slack_questions", ["answer_id"])
-    op.create_index("ix_slack_questions_lane", "slack_questions", ["lane", "number"])
-    op.create_index(op.f("ix_slack_questions_received_at"), "slack_questions", ["received_at"])
-    op.create_index("ix_slack_questions_state", "slack_questions", ["state", "number"])
+    op.create_index(op.f("ix_slack_questions_finished_at"), "slack_questions", ["finished_at"])
+    op.create_index("ix_slack_questions_lane", "slack_questions", ["lane", "state"])
+    op.create_index("ix_slack_questions_state", "slack_questions", ["state", "event_ts"])
 
     op.create_table(
         "answers",
@@ -148,9 +148,8 @@ def downgrade() -> None:
 
     op.drop_table("answers")
     op.drop_index("ix_slack_questions_state", "slack_questions")
-    op.drop_index(op.f("ix_slack_questions_received_at"), "slack_questions")
     op.drop_index("ix_slack_questions_lane", "slack_questions")
-    op.drop_index(op.f("ix_slack_questions_answer_id"), "slack_questions")
+    op.drop_index(op.f("ix_slack_questions_finished_at"), "slack_questions")
 
     op.drop_table("slack_questions")
     op.drop_table("slack_channels")

@@ -1,0 +1,356 @@
+"""A generation: one immutable index in one directory, described by its manifest.
+
+`HOME/generations/ID/` is written under a temporary name and renamed once; `HOME/current` names the
+one that is served and is replaced by one rename. A crash at any instant leaves the old one serving.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from index.errors import IndexDamaged, IndexMismatch, IndexMissing
+from index.lexical import LexicalIndex, analyzer_version
+from index.records import Chunk, Document, DocumentSummary, Heading, Skipped
+from index.vectors.contract import VectorIndex
+from index.vectors.faiss import FaissVectors
+
+FORMAT_VERSION = 1
+_REBUILD = "kiku build で作り直してください。"
+# Larger files are checked by size when opened and by digest in `verify`.
+_DIGEST_AT_OPEN = 16 * 1024 * 1024
+
+_SCHEMA = """
+CREATE TABLE documents (
+  position INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, source TEXT, collection TEXT,
+  revision TEXT, date TEXT, url TEXT, tags TEXT, media_type TEXT, outline TEXT, pages TEXT,
+  characters INTEGER, chunks INTEGER);
+CREATE TABLE chunks (
+  position INTEGER PRIMARY KEY, document INTEGER, id TEXT, heading TEXT,
+  start INTEGER, end INTEGER, text TEXT);
+CREATE TABLE skipped (source TEXT, code TEXT, reason TEXT);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderIdentity:
+    """Which encoder made the vectors; `dimension` 0 means that there are none."""
+
+    name: str = ""
+    fingerprint: str = ""
+    dimension: int = 0
+    token_dimension: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a generation is made of. `files` maps a file name to [bytes, digest]."""
+
+    id: str
+    created: str
+    analyzer: str
+    split: dict[str, int]
+    encoder: EncoderIdentity
+    documents: int
+    chunks: int
+    vectors: str = ""
+    collections: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
+    files: dict[str, tuple[int, str]] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Reads `manifest.json`. Raises IndexDamaged or, for another format, IndexMismatch."""
+        try:
+            raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            if raw["format_version"] != FORMAT_VERSION:
+                raise IndexMismatch(
+                    f"索引の形式は版 {raw['format_version']} ですが、この Kiku が読めるのは版"
+                    f" {FORMAT_VERSION} です。",
+                    hint=_REBUILD,
+                )
+            raw["encoder"] = EncoderIdentity(**raw["encoder"])
+            raw["files"] = {name: (size, digest) for name, (size, digest) in raw["files"].items()}
+            raw["collections"], raw["roots"] = tuple(raw["collections"]), tuple(raw["roots"])
+            return cls(**raw)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise IndexDamaged(
+                f"索引 {folder.name} の manifest.json を読めません。", hint=_REBUILD
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        """Writes `manifest.json` and forces it to disk."""
+        write_durably(
+            folder / "manifest.json",
+            json.dumps(asdict(self), ensure_ascii=False, indent=1).encode(),
+        )
+
+
+class Records:
+    """The documents and chunks of a generation, in one read-only SQLite file; safe to share."""
+
+    def __init__(self, path: Path) -> None:
+        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def chunks(self, positions: Sequence[int]) -> list[tuple[Chunk, DocumentSummary]]:
+        """The chunks at these positions, in the order asked for, with their documents."""
+        marks = ",".join("?" * len(positions))
+        rows = self._database.execute(
+            "SELECT c.position, c.id, c.heading, c.start, c.end, c.text, d.id, d.title, d.source,"  # noqa: S608
+            " d.collection, d.date, d.url, d.characters, d.chunks FROM chunks c"
+            f" JOIN documents d ON d.position = c.document WHERE c.position IN ({marks})",
+            [int(position) for position in positions],
+        )
+        found = {}
+        for position, identifier, heading, start, end, text, *summary in rows:
+            document = DocumentSummary(*summary)
+            path = tuple(json.loads(heading))
+            chunk = Chunk(identifier, document.id, path, start, end, text)
+            found[position] = chunk, document
+        return [found[int(position)] for position in positions]
+
+    def document(self, identifier: str) -> Document | None:
+        """One document with its text."""
+        row = self._database.execute(
+            "SELECT id, title, text, source, collection, revision, date, url, tags, media_type,"
+            " outline, pages FROM documents WHERE id = ?",
+            [identifier],
+        ).fetchone()
+        if row is None:
+            return None
+        *plain, tags, media_type, outline, pages = row
+        return Document(
+            *plain,
+            tags=tuple(json.loads(tags)),
+            media_type=media_type,
+            outline=tuple(Heading(*heading) for heading in json.loads(outline)),
+            pages=tuple(json.loads(pages)),
+        )
+
+    def documents(self) -> Iterator[DocumentSummary]:
+        """All documents, in the order of their sources."""
+        rows = self._database.execute(
+            "SELECT id, title, source, collection, date, url, characters, chunks"
+            " FROM documents ORDER BY position"
+        )
+        return (DocumentSummary(*row) for row in rows)
+
+    def skipped(self) -> list[Skipped]:
+        """What the build could not read."""
+        rows = self._database.execute("SELECT source, code, reason FROM skipped ORDER BY rowid")
+        return [Skipped(*row) for row in rows]
+
+    def collections_of_chunks(self) -> Iterator[tuple[str, int]]:
+        """(collection, number of chunks) of each document, in the order of the chunks."""
+        yield from self._database.execute(
+            "SELECT collection, chunks FROM documents ORDER BY position"
+        )
+
+
+class RecordsWriter:
+    """Writes the SQLite file that `Records` reads; documents are added in order."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path)
+        self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
+        self.documents = 0
+        self.chunks = 0
+
+    def add(self, document: Document, chunks: Sequence[Chunk]) -> None:
+        """Adds a document and its chunks."""
+        self._database.execute(
+            "INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                self.documents,
+                document.id,
+                document.title,
+                document.text,
+                document.source,
+                document.collection,
+                document.revision,
+                document.date,
+                document.url,
+                json.dumps(document.tags, ensure_ascii=False),
+                document.media_type,
+                json.dumps([(h.start, h.level, h.title) for h in document.outline]),
+                json.dumps(document.pages),
+                len(document.text),
+                len(chunks),
+            ),
+        )
+        self._database.executemany(
+            "INSERT INTO chunks VALUES (?,?,?,?,?,?,?)",
+            (
+                (
+                    self.chunks + number,
+                    self.documents,
+                    chunk.id,
+                    json.dumps(chunk.heading, ensure_ascii=False),
+                    chunk.start,
+                    chunk.end,
+                    chunk.text,
+                )
+                for number, chunk in enumerate(chunks)
+            ),
+        )
+        self.documents += 1
+        self.chunks += len(chunks)
+
+    def close(self, skipped: Iterable[Skipped]) -> None:
+        """Adds what was skipped and finishes the file."""
+        self._database.executemany(
+            "INSERT INTO skipped VALUES (?,?,?)", ((s.source, s.code, s.reason) for s in skipped)
+        )
+        self._database.commit()
+        self._database.close()
+
+
+@dataclass(frozen=True)
+class TokenVectors:
+    """Late-interaction vectors of all chunks: int8 (tokens, dimension), scaled by 127.
+
+    Tokens of chunk i are rows bounds[i]:bounds[i+1]. `starts` is uint16 (tokens,): where a token
+    begins in the chunk's text, plus one; 0 for the tokens of the title line before it.
+    """
+
+    vectors: np.ndarray
+    bounds: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path) -> TokenVectors:
+        """Maps the three arrays into memory."""
+        return cls(
+            np.load(folder / "tokens.vectors.npy", mmap_mode="r"),
+            np.load(folder / "tokens.bounds.npy", mmap_mode="r"),
+            np.load(folder / "tokens.starts.npy", mmap_mode="r"),
+        )
+
+
+class Generation:
+    """An open generation. Its parts are opened when first used."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = Manifest.read(folder)
+        self._check_files(_DIGEST_AT_OPEN)
+
+    @cached_property
+    def records(self) -> Records:
+        """Documents and chunks."""
+        return Records(self.folder / "records.sqlite")
+
+    @cached_property
+    def lexical(self) -> LexicalIndex:
+        """The lexical leg."""
+        return LexicalIndex.open(self.folder, self.manifest.chunks)
+
+    @cached_property
+    def vectors(self) -> VectorIndex | None:
+        """The dense leg; None where the generation was built without an encoder."""
+        if not self.manifest.encoder.dimension or not self.manifest.chunks:
+            return None
+        return FaissVectors.open(self.folder / "vectors.faiss")
+
+    @cached_property
+    def tokens(self) -> TokenVectors | None:
+        """The late-interaction vectors; None where the encoder has none."""
+        if not self.manifest.encoder.token_dimension or not self.manifest.chunks:
+            return None
+        return TokenVectors.open(self.folder)
+
+    @cached_property
+    def chunk_collections(self) -> np.ndarray:
+        """Which collection each chunk is in: int16 (chunks,), places in `manifest.collections`."""
+        place = {name: number for number, name in enumerate(self.manifest.collections)}
+        pairs = list(self.records.collections_of_chunks())
+        codes = np.array([place[name] for name, _ in pairs], dtype=np.int16)
+        return np.repeat(codes, [count for _, count in pairs])
+
+    def verify(self) -> None:
+        """Compares every file with its digest. Raises IndexDamaged naming the first that differs."""
+        self._check_files(None)
+
+    def close(self) -> None:
+        """Closes the records file, if it was opened."""
+        if "records" in self.__dict__:
+            self.records.close()
+
+    def _check_files(self, up_to: int | None) -> None:
+        if self.manifest.analyzer != analyzer_version():
+            raise IndexMismatch(
+                f"索引は語の解析器 {self.manifest.analyzer} で作られていますが、"
+                f"いまの解析器は {analyzer_version()} です。",
+                hint=_REBUILD,
+            )
+        for name, (size, digest) in self.manifest.files.items():
+            path = self.folder / name
+            if not path.is_file() or path.stat().st_size != size:
+                raise IndexDamaged(
+                    f"索引のファイル {name} が欠けているか、途中で切れています。", hint=_REBUILD
+                )
+            if (up_to is None or size <= up_to) and file_digest(path) != digest:
+                raise IndexDamaged(f"索引のファイル {name} の内容が変わっています。", hint=_REBUILD)
+
+
+def current_generation(home: Path) -> Path:
+    """The directory of the generation that is served. Raises IndexMissing when there is none."""
+    try:
+        name = (home / "current").read_text(encoding="utf-8").strip()
+    except OSError:
+        raise IndexMissing(
+            "索引がまだありません。", hint="kiku build を実行すると作られます。"
+        ) from None
+    folder = home / "generations" / name
+    if not name or not folder.is_dir():
+        raise IndexDamaged(f"索引 {name} が見つかりません。", hint=_REBUILD)
+    return folder
+
+
+def publish(home: Path, folder: Path) -> None:
+    """Makes a generation the one that is served, by one rename."""
+    write_durably(home / "current", folder.name.encode())
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replaces a file by one rename, after its new content has reached the disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Forces the names in a folder to disk, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b-128 of a file, in hex."""
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

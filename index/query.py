@@ -1,0 +1,224 @@
+"""Understanding a question without an LLM: its words, their synonyms and spellings, its versions.
+
+A question becomes groups for the lexical leg. Each group is one thing it says, with the other ways
+to say it: the team's synonyms, the name that a misspelt one must mean (contanierd → containerd), the
+Latin name behind a katakana one (クバネティス → Kubernetes).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from index.errors import SettingsError
+from index.lexical import GRAM_WEIGHT, Group, LexicalIndex, gram_keys, word_key
+from index.normalize import fold
+from index.words import forms, is_stop_word
+
+_SYNONYM_WEIGHT = 0.9
+_SPELLING_WEIGHT = 0.8
+# Below this similarity (0…100) two names are two things.
+_SPELLING_CUTOFF = 78
+_SOUND_CUTOFF = 84
+_NAME = re.compile(r"[a-z][a-z0-9._-]{3,}|[ァ-ヺー]{3,}")
+_KATAKANA = re.compile(r"[ァ-ヺー]+")
+
+Version = tuple[int, int]
+_VERSION = re.compile(r"(?<![\d.])v?(\d{1,2})\.(\d{1,3})(?![\d%])")
+_RANGE = re.compile(
+    r"v?(\d{1,2})\.(\d{1,3})(?:\.\d+)?\s*(?P<mark>~|〜|～|-|–|—|から|以降|以後|以上|より後|\+|以前|以下|まで|未満)"
+    r"(?:\s*v?(\d{1,2})\.(\d{1,3}))?"
+)
+_LATEST: Version = (9999, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question, understood. `groups` feed the lexical leg: the words first, then the n-grams.
+
+    `words` are the content words' forms, in order, without repetition; `known` marks those that
+    the index holds in some spelling. `best` is the highest lexical score any chunk could reach.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    known: tuple[bool, ...]
+    idf: tuple[float, ...]
+    groups: tuple[Group, ...]
+    best: float
+    versions: tuple[Version, ...] = ()
+    spellings: dict[str, str] = field(default_factory=dict)
+
+
+class Synonyms:
+    """The team's vocabulary: sets of terms that mean the same, read from a TOML file."""
+
+    def __init__(self, groups: Iterable[Sequence[str]] = ()) -> None:
+        self._by_term: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+        for group in groups:
+            terms = list(dict.fromkeys(tuple(_short_forms(term)) for term in group))
+            for term in filter(None, terms):
+                others = [other for other in terms if other and other != term]
+                self._by_term.setdefault(term, []).extend(others)
+        self._longest = max((len(term) for term in self._by_term), default=0)
+
+    @classmethod
+    def read(cls, path: Path) -> Synonyms:
+        """Reads `[[synonyms]] terms = […]` tables. Raises SettingsError for a malformed file."""
+        try:
+            with path.open("rb") as file:
+                tables = tomllib.load(file).get("synonyms", [])
+            return cls([[str(term) for term in table["terms"]] for table in tables])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SettingsError(
+                f"同義語のファイル {path.name} を読めません: {error}",
+                hint='[[synonyms]] の下に terms = ["語1", "語2"] の形で書いてください。',
+            ) from None
+
+    def find(self, words: Sequence[str]) -> list[tuple[int, int, list[tuple[str, ...]]]]:
+        """(start, end, other terms) of the runs of `words` that have synonyms, longest first."""
+        found = []
+        start = 0
+        while start < len(words):
+            for length in range(min(self._longest, len(words) - start), 0, -1):
+                term = tuple(words[start : start + length])
+                if term in self._by_term:
+                    found.append((start, start + length, self._by_term[term]))
+                    start += length
+                    break
+            else:
+                start += 1
+        return found
+
+
+def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
+    """What `text` asks, in terms of what the index holds."""
+    words = list(dict.fromkeys(form for form in forms(text) if not is_stop_word(form)))
+    alternatives: list[list[tuple[tuple[str, ...], float]]] = [[((word,), 1.0)] for word in words]
+    covered = _add_synonyms(alternatives, words, synonyms)
+    spellings = {}
+    for place, word in enumerate(words):
+        if place in covered or lexical.holds(word_key(word)) or not _NAME.fullmatch(word):
+            continue
+        for name, weight in _spellings(word, lexical.names):
+            alternatives[place].append(((name,), weight))
+            spellings.setdefault(word, name)
+    groups: list[Group] = [
+        [(tuple(word_key(part) for part in parts), weight) for parts, weight in group]
+        for group in alternatives
+        if group
+    ]
+    known = [any(all(map(lexical.holds, keys)) for keys, _ in group) for group in groups]
+    grams = [[((int(key),), GRAM_WEIGHT)] for key in dict.fromkeys(gram_keys(text).tolist())]
+    kept = [word for word, group in zip(words, alternatives, strict=True) if group]
+    return Query(
+        text=text,
+        words=tuple(kept),
+        known=tuple(known),
+        idf=tuple(max(_idf(lexical, keys) for keys, _ in group) for group in groups),
+        groups=(*groups, *grams),
+        best=sum(max(w * _idf(lexical, keys) for keys, w in group) for group in (*groups, *grams)),
+        versions=versions(text),
+        spellings=spellings,
+    )
+
+
+def versions(text: str) -> tuple[Version, ...]:
+    """The version numbers (major, minor) that a text names."""
+    return tuple(dict.fromkeys((int(a), int(b)) for a, b in _VERSION.findall(fold(text))))
+
+
+def version_ranges(text: str) -> list[tuple[Version, Version]]:
+    """The version ranges that a text names, both ends included: `v1.5 ~ v1.23`, `1.24以降`."""
+    ranges = []
+    for match in _RANGE.finditer(fold(text)):
+        first = int(match[1]), int(match[2])
+        if match[4]:
+            ranges.append((first, (int(match[4]), int(match[5]))))
+        elif match["mark"] in ("以前", "以下", "まで", "未満"):
+            ranges.append(((0, 0), first))
+        elif match["mark"] not in ("-", "–", "—"):
+            ranges.append((first, _LATEST))
+    return ranges
+
+
+def version_match(asked: Sequence[Version], heading: str, text: str) -> float:
+    """1 where a range in the heading holds a version asked for, −1 where all of them miss it; half
+    of that for ranges in the text; 0 where nothing can be said."""
+    if not asked:
+        return 0.0
+    for place, weight in ((heading, 1.0), (text, 0.5)):
+        ranges = version_ranges(place)
+        if ranges:
+            inside = any(low <= version <= high for version in asked for low, high in ranges)
+            return weight if inside else -weight
+    return 0.0
+
+
+def _add_synonyms(
+    alternatives: list[list[tuple[tuple[str, ...], float]]], words: list[str], synonyms: Synonyms
+) -> set[int]:
+    """Joins the words of each known term into one group and adds the other terms to it."""
+    covered: set[int] = set()
+    for start, end, others in synonyms.find(words):
+        if end - start > 1:
+            alternatives[start] = [(tuple(words[start:end]), 1.0)]
+            for place in range(start + 1, end):
+                alternatives[place] = []
+        alternatives[start].extend((other, _SYNONYM_WEIGHT) for other in others)
+        covered.update(range(start, end))
+    return covered
+
+
+def _short_forms(term: str) -> list[str]:
+    return [form for form in forms(term) if not is_stop_word(form)]
+
+
+def _idf(lexical: LexicalIndex, keys: Sequence[int]) -> float:
+    return sum(lexical.idf(key) for key in keys)
+
+
+def _spellings(word: str, names: Sequence[str]) -> list[tuple[str, float]]:
+    """Names of the index that a word not in it may be a spelling of, best first, at most three."""
+    from rapidfuzz import fuzz, process
+    from rapidfuzz.distance import OSA
+
+    near = process.extract(
+        word, names, scorer=OSA.normalized_similarity, score_cutoff=_SPELLING_CUTOFF / 100, limit=2
+    )
+    found = [(name, _SPELLING_WEIGHT * score) for name, score, _ in near]
+    sounds = {name: sound(name) for name in names if _is_katakana(name) != _is_katakana(word)}
+    same = process.extract(
+        sound(word), sounds, scorer=fuzz.ratio, score_cutoff=_SOUND_CUTOFF, limit=2
+    )
+    found.extend((name, _SPELLING_WEIGHT * score / 100) for _, score, name in same)
+    return found[:3]
+
+
+def _is_katakana(word: str) -> bool:
+    return bool(_KATAKANA.fullmatch(word))
+
+
+@lru_cache(maxsize=200_000)
+def sound(name: str) -> str:
+    """A rough sound of a Latin or katakana name, the same for docker and ドッカー: its first vowel
+    group kept, the other vowels dropped, consonants that Japanese does not tell apart merged."""
+    if _is_katakana(name):
+        import jaconv
+
+        name = jaconv.kata2alphabet(name.replace("ー", "").replace("ヴ", "ブ"))
+    name = re.sub(r"[^a-z]", "", name)
+    for pattern, replacement in _SOUNDS:
+        name = re.sub(pattern, replacement, name)
+    return name[:2] + re.sub(r"[aiueoyw]", "", name[2:])
+
+
+_SOUNDS = (
+    (r"sh|ch|th|ts", "s"), (r"ph", "f"), (r"c(?=[eiy])", "s"), (r"[cq]", "k"), (r"x", "ks"),
+    (r"l", "r"), (r"v", "b"), (r"j", "z"), (r"er$|or$|ar$|e$", ""), (r"(?<=[aiueo])h", ""),
+    (r"(.)\1+", r"\1"), (r"u$", ""),
+)  # fmt: skip

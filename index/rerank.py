@@ -1,0 +1,68 @@
+"""The second stage: late interaction over the encoder's token vectors, for the best candidates.
+
+MaxSim (Khattab & Zaharia 2020, "ColBERT", arXiv 2004.12832): every token of the question looks for
+its nearest token of the passage. Kiku weighs the question's tokens by an importance that the encoder
+learned, so that particles count for little, and the score lies in −1…1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from index.generation import TokenVectors
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTokens:
+    """A question's token vectors float32 (q, dimension) and weights float32 (q,), summing to 1."""
+
+    vectors: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, weights: np.ndarray) -> QueryTokens:
+        """Scales the weights so that they sum to 1."""
+        total = float(weights.sum())
+        return cls(vectors, weights / total if total > 0 else weights)
+
+
+def max_similarity(query: QueryTokens, tokens: TokenVectors, chunks: Sequence[int]) -> np.ndarray:
+    """The weighted MaxSim of each chunk, float32 (len(chunks),); 0 for a chunk without tokens."""
+    scores = np.zeros(len(chunks), dtype=np.float32)
+    if not len(query.vectors):
+        return scores
+    spans = [(int(tokens.bounds[chunk]), int(tokens.bounds[chunk + 1])) for chunk in chunks]
+    filled = [place for place, (start, end) in enumerate(spans) if end > start]
+    if not filled:
+        return scores
+    rows = np.concatenate([tokens.vectors[spans[place][0] : spans[place][1]] for place in filled])
+    lengths = [spans[place][1] - spans[place][0] for place in filled]
+    similarity = query.vectors @ (rows.astype(np.float32) / 127.0).T
+    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    best = np.maximum.reduceat(similarity, firsts, axis=1)
+    scores[filled] = query.weights @ best
+    return scores
+
+
+def sentence_similarity(
+    query: QueryTokens, tokens: TokenVectors, chunk: int, spans: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """The weighted MaxSim of each sentence of a chunk, float32 (len(spans),).
+
+    `spans` are (start, end) in the chunk's text, ascending.
+    """
+    scores = np.zeros(len(spans), dtype=np.float32)
+    first, last = int(tokens.bounds[chunk]), int(tokens.bounds[chunk + 1])
+    if first == last or not len(query.vectors):
+        return scores
+    rows = tokens.vectors[first:last].astype(np.float32) / 127.0
+    similarity = query.vectors @ rows.T
+    places = tokens.starts[first:last].astype(np.int64) - 1
+    for number, (start, end) in enumerate(spans):
+        inside = (places >= start) & (places < end)
+        if inside.any():
+            scores[number] = query.weights @ similarity[:, inside].max(axis=1)
+    return scores

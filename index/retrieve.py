@@ -1,0 +1,256 @@
+"""Question → ranked passages: both legs, then a closer reading of the best candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from index.errors import IndexMismatch
+from index.fuse import fuse
+from index.generation import Generation, current_generation
+from index.query import Query, Synonyms, understand, version_match
+from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
+from index.rerank import QueryTokens, max_similarity, sentence_similarity
+
+if TYPE_CHECKING:
+    from index.encoder import Encoder
+
+Mode = Literal["hybrid", "dense", "lexical"]
+# How many candidates each leg puts up for the second stage.
+LEXICAL_CANDIDATES = 32
+DENSE_CANDIDATES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    vector: np.ndarray
+    tokens: QueryTokens | None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search: what was understood, what was found, and the means to look into the passages."""
+
+    query: Query
+    hits: list[Hit]
+    positions: dict[str, int]
+    tokens: QueryTokens | None
+
+
+class Retriever:
+    """Searches one generation. Safe to share between threads; opened anew for a new generation."""
+
+    def __init__(
+        self, generation: Generation, encoder: Encoder | None, synonyms: Synonyms | None = None
+    ) -> None:
+        self._generation = generation
+        self._encoder = encoder if generation.manifest.encoder.dimension else None
+        self._synonyms = synonyms or Synonyms()
+
+    @classmethod
+    def open(
+        cls, home: Path, *, encoder: Encoder | None, synonyms: Synonyms | None = None
+    ) -> Retriever:
+        """Opens the generation that `home` serves.
+
+        Raises IndexMissing, IndexDamaged, or IndexMismatch when another encoder made its vectors.
+        An index without vectors, or no encoder at all, leaves the lexical leg alone.
+        """
+        generation = Generation(current_generation(home))
+        made_by = generation.manifest.encoder
+        if encoder and made_by.dimension and made_by.fingerprint != encoder.fingerprint:
+            generation.close()
+            raise IndexMismatch(
+                f"索引はエンコーダー {made_by.name}（{made_by.fingerprint[:8]}）で作られていますが、"
+                f"いまの設定は {encoder.name}（{encoder.fingerprint[:8]}）です。",
+                hint="kiku build で索引を作り直すか、KIKU_ENCODER を元に戻してください。",
+            )
+        return cls(generation, encoder, synonyms)
+
+    @property
+    def generation(self) -> str:
+        """The id of the generation that is searched."""
+        return self._generation.manifest.id
+
+    @property
+    def manifest(self) -> object:
+        """The manifest of the generation that is searched."""
+        return self._generation.manifest
+
+    @property
+    def dense(self) -> bool:
+        """Whether meaning is searched too, not words alone."""
+        return self._encoder is not None
+
+    def close(self) -> None:
+        """Closes the files of the generation."""
+        self._generation.close()
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        collections: frozenset[str] | None = None,
+    ) -> list[Hit]:
+        """The `k` best passages, best first, of `collections` (None: all)."""
+        return self.explain(query, k, mode=mode, collections=collections).hits
+
+    def explain(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        collections: frozenset[str] | None = None,
+    ) -> Search:
+        """Like `search`, with what was understood and the means to score sentences."""
+        understood = understand(query, self._generation.lexical, self._synonyms)
+        allowed = self._allowed(collections)
+        encoded = self._encode(query) if mode != "lexical" else None
+        lexical = self._lexical_leg(understood, allowed)
+        lexical_ids = _best(lexical, LEXICAL_CANDIDATES if mode == "hybrid" else k)
+        dense_ids, dense = self._dense_leg(
+            encoded, allowed, k if mode == "dense" else DENSE_CANDIDATES
+        )
+        if mode == "lexical" or encoded is None:
+            dense_ids = dense_ids[:0]
+        if mode == "dense" and encoded is not None:
+            lexical_ids = lexical_ids[:0]
+        hits, positions = self._hits(
+            understood, encoded, lexical, lexical_ids, dense_ids, dense, mode
+        )
+        return Search(understood, hits[:k], positions, encoded.tokens if encoded else None)
+
+    def sentence_scores(
+        self, search: Search, hit: Hit, spans: list[tuple[int, int]]
+    ) -> np.ndarray | None:
+        """The late-interaction score of each sentence of a hit, float32 (len(spans),); None without
+        token vectors."""
+        tokens = self._generation.tokens
+        if search.tokens is None or tokens is None:
+            return None
+        return sentence_similarity(search.tokens, tokens, search.positions[hit.chunk.id], spans)
+
+    def documents(self, collections: frozenset[str] | None = None) -> list[DocumentSummary]:
+        """What is indexed, in the order of its sources."""
+        return [
+            document
+            for document in self._generation.records.documents()
+            if collections is None or document.collection in collections
+        ]
+
+    def document(
+        self, document_id: str, collections: frozenset[str] | None = None
+    ) -> Document | None:
+        """One document with its text; None where there is none, or none in `collections`."""
+        document = self._generation.records.document(document_id)
+        if document and collections is not None and document.collection not in collections:
+            return None
+        return document
+
+    def skipped(self) -> list[Skipped]:
+        """What the build could not read."""
+        return self._generation.records.skipped()
+
+    def _allowed(self, collections: frozenset[str] | None) -> np.ndarray | None:
+        names = self._generation.manifest.collections
+        if collections is None or collections.issuperset(names):
+            return None
+        codes = [place for place, name in enumerate(names) if name in collections]
+        return np.isin(self._generation.chunk_collections, codes)
+
+    def _encode(self, query: str) -> _Encoded | None:
+        if self._encoder is None:
+            return None
+        encoding = self._encoder.encode_queries([query])
+        tokens = None
+        if encoding.tokens is not None and encoding.weights is not None:
+            tokens = QueryTokens.of(encoding.tokens[0], encoding.weights[0])
+        return _Encoded(encoding.vectors[0], tokens)
+
+    def _lexical_leg(self, query: Query, allowed: np.ndarray | None) -> np.ndarray:
+        scores = self._generation.lexical.score(query.groups)
+        if allowed is not None:
+            scores[~allowed] = 0.0
+        return scores
+
+    def _dense_leg(
+        self, encoded: _Encoded | None, allowed: np.ndarray | None, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        vectors = self._generation.vectors
+        if encoded is None or vectors is None:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        return vectors.search(encoded.vector, k, allowed)
+
+    def _hits(
+        self,
+        query: Query,
+        encoded: _Encoded | None,
+        lexical: np.ndarray,
+        lexical_ids: np.ndarray,
+        dense_ids: np.ndarray,
+        dense: np.ndarray,
+        mode: Mode,
+    ) -> tuple[list[Hit], dict[str, int]]:
+        positions = list(dict.fromkeys([*lexical_ids.tolist(), *dense_ids.tolist()]))
+        lexical_rank = {position: rank for rank, position in enumerate(lexical_ids.tolist(), 1)}
+        dense_rank = {position: rank for rank, position in enumerate(dense_ids.tolist(), 1)}
+        cosine = self._cosines(
+            encoded, positions, dict(zip(dense_ids.tolist(), dense.tolist(), strict=False))
+        )
+        late = self._late(encoded, positions) if mode == "hybrid" else {}
+        hits = []
+        for position, (chunk, document) in zip(
+            positions, self._generation.records.chunks(positions), strict=True
+        ):
+            features = {
+                "lexical": float(lexical[position]) / (query.best or 1.0),
+                "dense": cosine.get(position, 0.0),
+                "late": late.get(position, 0.0),
+                "version": version_match(query.versions, _headline(document, chunk), chunk.text),
+            }
+            score = fuse(features) if mode == "hybrid" else features[mode]
+            ranks = dense_rank.get(position), lexical_rank.get(position)
+            hits.append(Hit(chunk, document, score, *ranks, features))
+        places = {hit.chunk.id: position for hit, position in zip(hits, positions, strict=True)}
+        hits.sort(key=lambda hit: -hit.score)
+        return hits, places
+
+    def _cosines(
+        self, encoded: _Encoded | None, positions: list[int], known: dict[int, float]
+    ) -> dict[int, float]:
+        """The cosine of every candidate, not only of those that the dense leg put up."""
+        vectors = self._generation.vectors
+        missing = [position for position in positions if position not in known]
+        if encoded is None or vectors is None or not missing:
+            return known
+        return known | dict(
+            zip(missing, (vectors.rows(missing) @ encoded.vector).tolist(), strict=True)
+        )
+
+    def _late(self, encoded: _Encoded | None, positions: list[int]) -> dict[int, float]:
+        tokens = self._generation.tokens
+        if encoded is None or encoded.tokens is None or tokens is None:
+            return {}
+        return dict(
+            zip(positions, max_similarity(encoded.tokens, tokens, positions).tolist(), strict=True)
+        )
+
+
+def _headline(document: DocumentSummary, chunk: Chunk) -> str:
+    return " › ".join((document.title, *chunk.heading))
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    """The places of the `k` highest scores above zero, best first, ties in order of place."""
+    k = min(k, len(scores))
+    if not k:
+        return np.empty(0, np.int64)
+    top = np.argpartition(-scores, k - 1)[:k]
+    top = top[scores[top] > 0]
+    return top[np.lexsort((top, -scores[top]))]

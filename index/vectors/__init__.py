@@ -1,0 +1,1 @@
+"""Vector indexes behind one small contract; `exact` is the oracle that the others are tested by."""

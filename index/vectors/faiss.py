@@ -1,0 +1,86 @@
+"""The embedded vector index: FAISS, exact up to what stays fast, HNSW past that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from index.errors import IndexDamaged
+
+# 100,000 × 384 floats take about 10 ms on one core; past that a graph is worth its build time.
+EXACT_UP_TO = 100_000
+_HNSW_LINKS = 32
+_HNSW_BUILD_EFFORT = 200
+_HNSW_SEARCH_EFFORT = 128
+
+
+class FaissVectors:
+    """Inner-product search over a FAISS index file written by `save`."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, vectors: np.ndarray, *, kind: str = "auto") -> FaissVectors:
+        """Indexes float32 (rows, dimension). `kind` is `exact`, `hnsw` or `auto` (by the rows)."""
+        import faiss
+
+        rows, dimension = vectors.shape
+        if kind == "exact" or (kind == "auto" and rows <= EXACT_UP_TO):
+            index: Any = faiss.IndexFlatIP(dimension)
+        else:
+            index = faiss.IndexHNSWFlat(dimension, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction = _HNSW_BUILD_EFFORT
+        index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        return cls(index)
+
+    @classmethod
+    def open(cls, path: Path) -> FaissVectors:
+        """Opens a saved index, memory-mapped. Raises IndexDamaged when FAISS cannot read it."""
+        import faiss
+
+        try:
+            return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+        except RuntimeError:
+            raise IndexDamaged(
+                f"索引のファイル {path.name} が壊れています。",
+                hint="kiku build で作り直してください。",
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Writes the index to one file."""
+        import faiss
+
+        faiss.write_index(self._index, str(path))
+
+    @property
+    def kind(self) -> str:
+        """`exact` or `hnsw`, for the manifest."""
+        return "hnsw" if "HNSW" in type(self._index).__name__ else "exact"
+
+    def search(
+        self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `VectorIndex.search`."""
+        import faiss
+
+        selector = None
+        if allowed is not None:
+            bits = np.packbits(allowed, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bits)
+        if self.kind == "hnsw":
+            effort = max(_HNSW_SEARCH_EFFORT, 2 * k)
+            parameters = faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
+        else:
+            parameters = faiss.SearchParameters(sel=selector)
+        scores, ids = self._index.search(vector[None, :], k, params=parameters)
+        found = ids[0] >= 0
+        return ids[0][found], scores[0][found]
+
+    def rows(self, ids: Sequence[int]) -> np.ndarray:
+        """See `VectorIndex.rows`."""
+        stored: np.ndarray = self._index.reconstruct_batch(np.asarray(ids, dtype=np.int64))
+        return stored

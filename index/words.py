@@ -1,0 +1,125 @@
+"""Japanese words for the lexical leg: SudachiPy's short units, plus the longer words they make.
+
+Words are normalised forms (打ち込む = 打込む, サーバ = サーバー), so that okurigana, width and 長音
+do not matter. Particles, auxiliaries and punctuation are left out. Latin runs such as
+`kube-apiserver` or `1.24` stay whole beside their parts.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from index.normalize import fold
+
+# SudachiPy refuses more than 49,149 UTF-8 bytes at once; a character has at most four.
+_MAX_CHARACTERS = 12_000
+_FUNCTION_WORDS = frozenset({"助詞", "助動詞", "補助記号", "空白", "記号"})
+_LATIN_RUN = re.compile(r"[a-z0-9]+(?:[._+#/-][a-z0-9]+)*[+#]*")
+# Words that every question holds and that say nothing about what is asked.
+_STOP_WORDS = frozenset(
+    ["為る", "居る", "有る", "成る", "出来る", "言う", "事", "物", "為", "因る", "下さる", "教える", "何", "何れ", "どの", "よう", "此の", "其の", "其れ", "此れ", "御", "です", "ます", "the", "a", "an", "of", "to", "is", "are", "was", "were", "be", "in", "on", "for", "and", "or", "do", "does", "did", "what", "which", "who", "how", "when"]
+)
+_local = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text: `form` is what is matched; `text` is how it stood, after folding.
+
+    `kind` is its part of speech (`名詞`, `動詞` …); `reading` is in katakana.
+    `long` marks a word made of several short units that are listed too.
+    """
+
+    form: str
+    text: str
+    kind: str
+    detail: str
+    reading: str
+    long: bool = False
+
+
+def words(text: str) -> list[Word]:
+    """The content words of `text`, in order, short units first and then the word they make."""
+    return [word for part in _parts(fold(text)) for word in _analyse(part)]
+
+
+def forms(text: str) -> list[str]:
+    """The forms of `words(text)`, and the Latin runs that hold a hyphen, dot or sign as one form."""
+    folded = fold(text)
+    found = [word.form for part in _parts(folded) for word in _analyse(part)]
+    found.extend(run for run in _LATIN_RUN.findall(folded) if not run.isalnum())
+    return found
+
+
+def is_stop_word(form: str) -> bool:
+    """Whether a form is in every question and says nothing about what is asked."""
+    return form in _STOP_WORDS
+
+
+@cache
+def tokenizer_version() -> str:
+    """Names everything that decides which words a text has; an index is bound to it."""
+    return f"sudachipy-{version('sudachipy')}/core-{version('sudachidict_core')}/1"
+
+
+def _parts(folded: str) -> Iterator[str]:
+    """Pieces that SudachiPy takes, cut at line ends where there is one."""
+    while len(folded) > _MAX_CHARACTERS:
+        cut = folded.rfind("\n", 1, _MAX_CHARACTERS)
+        cut = cut if cut > 0 else _MAX_CHARACTERS
+        yield folded[:cut]
+        folded = folded[cut:]
+    yield folded
+
+
+def _analyse(folded: str) -> Iterator[Word]:
+    for morpheme in _tokenizer().tokenize(folded):
+        kind, detail = morpheme.part_of_speech()[:2]
+        if kind in _FUNCTION_WORDS:
+            continue
+        parts = morpheme.split(_short_mode())
+        if len(parts) > 1:
+            for part in parts:
+                part_kind, part_detail = part.part_of_speech()[:2]
+                if part_kind not in _FUNCTION_WORDS:
+                    yield _word(part, part_kind, part_detail)
+        yield _word(morpheme, kind, detail, long=len(parts) > 1)
+
+
+def _word(morpheme: Any, kind: str, detail: str, *, long: bool = False) -> Word:
+    form = _shorten_long_vowel(morpheme.normalized_form().casefold())
+    return Word(form, morpheme.surface(), kind, detail, morpheme.reading_form(), long)
+
+
+def _shorten_long_vowel(form: str) -> str:
+    """サーバー → サーバ: JIS Z 8301 lets writers drop the last 長音 of a word of three morae or more."""
+    return form[:-1] if len(form) > 3 and form.endswith("ー") else form
+
+
+def _tokenizer() -> Any:
+    """SudachiPy's tokenizer; one a thread, since it is not safe to share. They share a dictionary."""
+    if not hasattr(_local, "tokenizer"):
+        from sudachipy import SplitMode
+
+        _local.tokenizer = _dictionary().create(SplitMode.C)
+    return _local.tokenizer
+
+
+@cache
+def _dictionary() -> Any:
+    from sudachipy import Dictionary
+
+    return Dictionary(dict="core")
+
+
+@cache
+def _short_mode() -> Any:
+    from sudachipy import SplitMode
+
+    return SplitMode.A

@@ -142,6 +142,12 @@ class Store:
                 tuple(_stored_answer(answer) for answer in row.answers),
             )
 
+    def owner(self, conversation_id: str) -> str | None:
+        """Who asked the first question of a conversation; None where there is no such one."""
+        query = select(ConversationRow.owner).where(ConversationRow.id == conversation_id)
+        with self.database.read() as session:
+            return session.scalar(query)
+
     def answer(self, answer_id: str) -> StoredAnswer | None:
         """One answer, or None."""
         with self.database.read() as session:

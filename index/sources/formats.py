@@ -1,0 +1,43 @@
+"""The formats that Kiku reads. A new one is a module with `read` and a line in FORMATS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import PurePosixPath
+from typing import cast
+
+from index.sources.types import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format: its media type and the module whose `read` reads it.
+
+    `isolated` ones are read in a process of their own with bounds on time and memory, because
+    their parsers are large, or written in C, or unpack what they read.
+    """
+
+    media_type: str
+    module: str
+    isolated: bool = True
+
+    @property
+    def read(self) -> Reader:
+        """The reader; its module is imported on first use."""
+        module = import_module(f"index.sources.{self.module}")
+        return cast(Callable[..., object], module.read)  # type: ignore[return-value]
+
+
+FORMATS = {
+    "md markdown mdown": Format("text/markdown", "markdown", isolated=False),
+    "txt text log rst org adoc": Format("text/plain", "text", isolated=False),
+    "html htm xhtml": Format("text/html", "html"),
+}
+_BY_SUFFIX = {suffix: form for suffixes, form in FORMATS.items() for suffix in suffixes.split()}
+
+
+def format_of(name: str) -> Format | None:
+    """The format of a file by its name, None for one that Kiku does not read."""
+    return _BY_SUFFIX.get(PurePosixPath(name).suffix.lower().lstrip("."))

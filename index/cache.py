@@ -80,7 +80,7 @@ class Cache:
                 "SELECT vector, tokens, starts FROM embeddings WHERE encoder = ? AND digest = ?",
                 (encoder, text_digest(text)),
             ).fetchone()
-            found.append(None if row is None else _embedding(*row, token_dimension))
+            found.append(None if row is None else _embedding(row, token_dimension))
         return found
 
     def put_embedding(self, encoder: str, text: str, embedding: Embedding) -> None:
@@ -111,7 +111,8 @@ def text_digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _embedding(vector: bytes, tokens: bytes, starts: bytes, dimension: int) -> Embedding:
+def _embedding(row: tuple[bytes, bytes, bytes], dimension: int) -> Embedding:
+    vector, tokens, starts = row
     return Embedding(
         np.frombuffer(vector, np.float32),
         np.frombuffer(tokens, np.int8).reshape(-1, max(1, dimension)),

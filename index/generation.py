@@ -132,9 +132,17 @@ class Records:
         ).fetchone()
         if row is None:
             return None
-        *plain, tags, media_type, outline, pages = row
+        identifier, title, text, source, collection, revision, date, url, *packed = row
+        tags, media_type, outline, pages = packed
         return Document(
-            *plain,
+            id=identifier,
+            title=title,
+            text=text,
+            source=source,
+            collection=collection,
+            revision=revision,
+            date=date,
+            url=url,
             tags=tuple(json.loads(tags)),
             media_type=media_type,
             outline=tuple(Heading(*heading) for heading in json.loads(outline)),

@@ -200,4 +200,5 @@ def _saturate(counts: np.ndarray, chunks: np.ndarray, rows: int) -> np.ndarray:
     lengths = np.bincount(chunks, weights=counts, minlength=rows)
     mean = lengths.sum() / max(1, rows) or 1.0
     norm = _K1 * (1 - _B + _B * lengths / mean)
-    return (counts * (_K1 + 1) / (counts + norm[chunks])).astype(np.float32)
+    saturated: np.ndarray = counts * (_K1 + 1) / (counts + norm[chunks])
+    return saturated.astype(np.float32)

@@ -100,7 +100,7 @@ def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
     words = list(dict.fromkeys(form for form in forms(text) if not is_stop_word(form)))
     alternatives: list[list[tuple[tuple[str, ...], float]]] = [[((word,), 1.0)] for word in words]
     covered = _add_synonyms(alternatives, words, synonyms)
-    spellings = {}
+    spellings: dict[str, str] = {}
     for place, word in enumerate(words):
         if place in covered or lexical.holds(word_key(word)) or not _NAME.fullmatch(word):
             continue

@@ -23,7 +23,10 @@ _FUNCTION_WORDS = frozenset({"助詞", "助動詞", "補助記号", "空白", "�
 _LATIN_RUN = re.compile(r"[a-z0-9]+(?:[._+#/-][a-z0-9]+)*[+#]*")
 # Words that every question holds and that say nothing about what is asked.
 _STOP_WORDS = frozenset(
-    ["為る", "居る", "有る", "成る", "出来る", "言う", "事", "物", "為", "因る", "下さる", "教える", "何", "何れ", "どの", "よう", "此の", "其の", "其れ", "此れ", "御", "です", "ます", "the", "a", "an", "of", "to", "is", "are", "was", "were", "be", "in", "on", "for", "and", "or", "do", "does", "did", "what", "which", "who", "how", "when"]
+    (
+        "為る 居る 有る 成る 出来る 言う 事 物 為 因る 下さる 教える 何 何れ どの よう 此の 其の 其れ 此れ 御 です ます "
+        "the a an of to is are was were be in on for and or do does did what which who how when"
+    ).split()
 )
 _local = threading.local()
 

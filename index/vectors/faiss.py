@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ _HNSW_BUILD_EFFORT = 200
 _HNSW_SEARCH_EFFORT = 128
 
 
+def _faiss() -> Any:
+    """FAISS, loaded when first used; its stubs do not know the Python layer, hence Any."""
+    return import_module("faiss")
+
+
 class FaissVectors:
     """Inner-product search over a FAISS index file written by `save`."""
 
@@ -26,8 +32,7 @@ class FaissVectors:
     @classmethod
     def build(cls, vectors: np.ndarray, *, kind: str = "auto") -> FaissVectors:
         """Indexes float32 (rows, dimension). `kind` is `exact`, `hnsw` or `auto` (by the rows)."""
-        import faiss
-
+        faiss = _faiss()
         rows, dimension = vectors.shape
         if kind == "exact" or (kind == "auto" and rows <= EXACT_UP_TO):
             index: Any = faiss.IndexFlatIP(dimension)
@@ -40,8 +45,7 @@ class FaissVectors:
     @classmethod
     def open(cls, path: Path) -> FaissVectors:
         """Opens a saved index, memory-mapped. Raises IndexDamaged when FAISS cannot read it."""
-        import faiss
-
+        faiss = _faiss()
         try:
             return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
         except RuntimeError:
@@ -52,8 +56,7 @@ class FaissVectors:
 
     def save(self, path: Path) -> None:
         """Writes the index to one file."""
-        import faiss
-
+        faiss = _faiss()
         faiss.write_index(self._index, str(path))
 
     @property
@@ -65,8 +68,7 @@ class FaissVectors:
         self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `VectorIndex.search`."""
-        import faiss
-
+        faiss = _faiss()
         selector = None
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")

@@ -1,0 +1,174 @@
+"""Works through the ledger: bounded, in order within a thread, and on after a crash."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from bot.database import Database
+from bot.errors import StoreUnavailable
+from bot.slack.ledger import Delivery, Job, Ledger, process_name
+
+POLL_SECONDS = 1.0  # how soon the work of a crashed replica, or a retry that came due, is seen
+# Deliveries of one moment are read by several threads; a short wait lets them line up by time.
+SETTLE_SECONDS = 0.02
+SLOW_SECONDS = 1.5  # after which people are told that they wait
+PER_CHANNEL = 2  # Slack takes one message a second and channel; more workers there only wait
+RETRY_SECONDS = 5.0  # after a failure that nobody answered for
+ATTEMPTS = 10  # after which a delivery is given up, so that none can go round for ever
+
+log = structlog.get_logger(__name__)
+
+
+class Handler(Protocol):
+    """Answers for one job; finishes or postpones it in the ledger."""
+
+    def handle(self, job: Job) -> None: ...
+
+    def waiting(self, job: Job, before: int) -> None:
+        """The job has been waiting for a while, with `before` others before it."""
+
+    def slow(self, job: Job) -> None:
+        """The job is being worked on, and takes long."""
+
+
+@dataclass(slots=True)
+class _Running:
+    job: Job
+    since: float
+    told: bool = False
+
+
+class Inbox:
+    """Hands what is in the ledger to a handler, at most `workers` jobs at a time.
+
+    What this process has taken on is its own for `lease` seconds; it is extended while it lives.
+    """
+
+    def __init__(
+        self, database: Database, handler: Handler, *, workers: int = 8, lease: float = 30.0
+    ) -> None:
+        self.ledger = Ledger(database, process_name(), lease=lease)
+        self._handler = handler
+        self._lease = lease
+        self._free = threading.Semaphore(workers)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="slack-worker")
+        self._running: dict[int, _Running] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+        self._dispatcher = threading.Thread(target=self._dispatch, name="slack-inbox", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, name="slack-lease", daemon=True)
+
+    def start(self) -> None:
+        """Begins to work, with what an earlier process left behind."""
+        self.ledger.take_over()
+        self._dispatcher.start()
+        self._keeper.start()
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Takes nothing new on and returns when what is running is finished."""
+        self._stopping.set()
+        self._changed.set()
+        self._dispatcher.join()
+        self._pool.shutdown(wait=True)
+        self._stopped.set()
+        self._keeper.join()
+
+    def put(self, delivery: Delivery) -> bool:
+        """Takes a delivery in, durably; False when it is known already.
+
+        Raises StoreUnavailable: then it must not be acknowledged, so that Slack sends it again.
+        """
+        new = self.ledger.add(delivery)
+        self._changed.set()
+        return new
+
+    def _dispatch(self) -> None:
+        while not self._stopping.is_set():
+            if self._changed.wait(POLL_SECONDS):
+                self._changed.clear()
+                self._stopping.wait(SETTLE_SECONDS)
+            try:
+                while not self._stopping.is_set() and self._start_one():
+                    pass
+            except StoreUnavailable as error:
+                log.error("slack_inbox_stalled", reason=error.message)
+                self._stopping.wait(POLL_SECONDS)
+
+    def _start_one(self) -> bool:
+        """Starts the next job; False when there is none to start or nobody to do it."""
+        if not self._free.acquire(timeout=POLL_SECONDS):
+            return False
+        job = None
+        try:
+            job = self.ledger.take(busy_channels=self._full_channels())
+        finally:
+            if job is None:
+                self._free.release()
+        if job is None:
+            return False
+        with self._lock:
+            self._running[job.number] = _Running(job, time.monotonic())
+        self._pool.submit(self._run, job)
+        return True
+
+    def _full_channels(self) -> list[str]:
+        with self._lock:
+            busy = Counter(running.job.channel for running in self._running.values())
+        return [channel for channel, count in busy.items() if count >= PER_CHANNEL]
+
+    def _run(self, job: Job) -> None:
+        try:
+            if job.attempts > ATTEMPTS:
+                log.error("slack_job_given_up", job=job.number, kind=job.kind)
+                self.ledger.finish(job.number)
+            else:
+                self._handler.handle(job)
+        except Exception:
+            # The handler answers for what can go wrong with Slack and with the answer; this is a
+            # defect of Kiku, or the database went away.
+            log.exception("slack_job_failed", job=job.number, kind=job.kind)
+            self._put_back(job)
+        finally:
+            with self._lock:
+                del self._running[job.number]
+            self._free.release()
+            self._changed.set()
+
+    def _put_back(self, job: Job) -> None:
+        try:
+            self.ledger.postpone(job.number, RETRY_SECONDS)
+        except StoreUnavailable as error:  # its lease runs out, and it is taken again then
+            log.error("slack_inbox_stalled", reason=error.message)
+
+    def _keep(self) -> None:
+        """Extends the leases of running jobs, and tells people who wait that they wait."""
+        extended = time.monotonic()
+        while not self._stopped.wait(0.5):
+            try:
+                with self._lock:
+                    running = list(self._running.values())
+                if running and time.monotonic() - extended > self._lease / 4:
+                    extended = time.monotonic()
+                    self.ledger.extend([one.job.number for one in running])
+                self._tell(running)
+            except Exception:
+                log.exception("slack_inbox_stalled")
+
+    def _tell(self, running: list[_Running]) -> None:
+        for one in running:
+            if not one.told and time.monotonic() - one.since > SLOW_SECONDS:
+                one.told = True
+                self._handler.slow(one.job)
+        for job, before in self.ledger.waiting(SLOW_SECONDS):
+            self.ledger.note(job.number, notice="waiting")
+            self._handler.waiting(job, before)

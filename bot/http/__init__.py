@@ -1,0 +1,1 @@
+"""The HTTP service: one process for curl, the chat page, OpenAI clients, MCP and Prometheus."""

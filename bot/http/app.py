@@ -1,0 +1,161 @@
+"""The service put together, and the process that runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from bot.http import chat_completions, errors, operations, pages, routes
+from bot.http.auth import KeyRing
+from bot.http.gate import Gate
+from bot.http.guard import LOCAL_NAMES, Guard, RateLimit
+from bot.http.mcp import create_mcp
+from bot.http.metrics import Metrics
+from bot.http.service import Kiku, Service
+from bot.settings import Settings
+from index.errors import SettingsError
+
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
+
+GRACE_SECONDS = 30  # that answers under way are given when the service stops
+_DESCRIPTION = """\
+Asks your own documents. An answer quotes them word for word:
+`quote == GET /documents/{document_id} .text[start:end]`.
+
+Every error is `{"error": {"code", "message", "hint"}}`; `code` is stable.
+"""
+
+
+def create_app(kiku: Kiku) -> FastAPI:
+    """The service over a bot that is composed already; closes it when it stops."""
+    return _assemble(kiku.settings, lambda: kiku)
+
+
+def serve(settings: Settings) -> None:
+    """Listens until it is told to stop. The index and the encoder are opened meanwhile, so that
+    `/healthz` answers at once. Raises SettingsError where listening would be unsafe."""
+    import uvicorn
+
+    from bot.logs import configure_logs
+    from bot.wiring import connect
+
+    check_address(settings)
+    configure_logs(settings.log_level)
+    uvicorn.run(
+        _assemble(settings, lambda: connect(settings)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def check_address(settings: Settings) -> None:
+    """Raises SettingsError when a public address would be open to everybody."""
+    if settings.api_keys.strip() or settings.allow_public_without_keys or _is_local(settings.host):
+        return
+    raise SettingsError(
+        f"APIキーなしで {settings.host} に公開することはできません。",
+        hint="`kiku keys create` で作ったキーを KIKU_API_KEYS に入れるか、"
+        "KIKU_ALLOW_PUBLIC_WITHOUT_KEYS=true としてください。",
+    )
+
+
+def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
+    keys = KeyRing.parse(settings.api_keys)
+    metrics = Metrics()
+    service = Service(settings, connect, metrics)
+    gate = Gate(settings.max_answers or _slots(settings), metrics)
+    max_body = _max_body(settings)
+    mcp, mcp_routes = create_mcp(service, gate, max_body)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        async with mcp.session_manager.run():
+            yield
+        service.stop()
+
+    app = FastAPI(
+        title="Kiku",
+        version=version("kiku"),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        max_body_size=max_body,
+        telemetry=_telemetry(settings),
+    )
+    app.state.service = service
+    app.state.gate = gate
+    errors.install(app, max_body)
+    for part in (routes, chat_completions, operations):
+        app.include_router(part.router)
+    pages.mount(app)
+    app.router.routes.extend(mcp_routes)
+    app.add_middleware(
+        Guard,
+        keys=keys,
+        rate_limit=RateLimit(settings.rate_limit),
+        hosts=_hosts(settings),
+        origins=settings.cors_origins,
+        metrics=metrics,
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    return app
+
+
+def _slots(settings: Settings) -> int:
+    """Extractive answers keep a core busy each; those of an LLM mostly wait for it."""
+    cores = os.cpu_count() or 1
+    return max(16, 4 * cores) if settings.llm_url else max(2, cores)
+
+
+def _max_body(settings: Settings) -> int:
+    """Bytes of a request: room for a long question with its history, and no more."""
+    return max(1_000_000, 8 * settings.max_question_chars)
+
+
+def _hosts(settings: Settings) -> frozenset[str] | None:
+    """The names that a request may call this service by; None on a public address with none set,
+    where only its administrator could know them."""
+    named = {name.strip("[]").lower() for name in settings.allowed_hosts}
+    if settings.public_url:
+        named.add(urlsplit(settings.public_url).hostname or "")
+    if not _is_local(settings.host) and not named:
+        return None
+    return frozenset(named | LOCAL_NAMES | {settings.host.strip("[]").lower()})
+
+
+def _is_local(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _telemetry(settings: Settings) -> TelemetryConfig:
+    """FastAPI's own OpenTelemetry, exporting as the OTEL_* variables say, or switched off."""
+    if settings.telemetry:
+        return {"auto_configure": True}
+    return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}

@@ -1,0 +1,240 @@
+"""The OpenAI-compatible face: Open WebUI, SDKs and the like talk to Kiku as to a model.
+
+The last user message is the question, the messages before it are its history. Sources stand below
+the answer as Markdown links, and in `citations` for programs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.sse import format_sse_event
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.http.depends import TheCaller, TheService, Turn
+from bot.http.errors import ApiError
+from bot.http.models import MAX_TEXT, AnswerBody
+from bot.http.routes import ERRORS
+from bot.http.sse import pieces
+from bot.records import Question
+from bot.records import Turn as Said
+from index.normalize import is_english
+
+MODEL = "kiku"
+_MAX_MESSAGES = 1000
+_KEPT_TURNS = 20  # of a long conversation; a follow-up hangs on the last few
+
+router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
+
+
+class _Lenient(BaseModel):
+    """Clients send more fields than are read here; those that are read must be right."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class TextPart(_Lenient):
+    """A part of a message. Only text is read."""
+
+    type: str = Field(max_length=100)
+    text: str = Field("", max_length=MAX_TEXT)
+
+
+class Message(_Lenient):
+    """A message; those of roles other than user and assistant are not read."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Annotated[str, Field(max_length=MAX_TEXT)] | list[TextPart] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content if part.type == "text")
+        return self.content or ""
+
+
+class StreamOptions(_Lenient):
+    """What a stream holds beside the answer."""
+
+    include_usage: bool = False
+
+
+class CompletionBody(_Lenient):
+    """A chat completion; settings of sampling are accepted and mean nothing here."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"model": MODEL, "messages": [{"role": "user", "content": "Podmanとは？"}]}
+            ]
+        }
+    )
+
+    model: str = Field(MODEL, max_length=200)
+    messages: list[Message] = Field(min_length=1, max_length=_MAX_MESSAGES)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+
+
+class Model(BaseModel):
+    """The one model there is."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "kiku"
+
+
+class ModelList(BaseModel):
+    """The models of this service."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+@router.get("/models")
+def models() -> ModelList:
+    """The models that may be asked."""
+    return ModelList(data=[Model(id=MODEL)])
+
+
+@router.get("/models/{model}")
+def model(model: str) -> Model:
+    """One model."""
+    _check_model(model)
+    return Model(id=MODEL)
+
+
+def _answered(
+    body: CompletionBody, service: TheService, caller: TheCaller, request: Request
+) -> AnswerBody:
+    _check_model(body.model)
+    question, history = _conversation(body.messages)
+    request.state.language = "en" if is_english(question) else None
+    asked = Question(
+        text=question,
+        history=history,
+        top_k=service.settings.top_k,
+        collections=caller.collections,
+        channel="openai",
+        asker=caller.id,
+    )
+    return AnswerBody.of(service.ask(asked, caller))
+
+
+@router.post("/chat/completions", dependencies=[Turn])
+def complete(
+    body: CompletionBody,
+    answer: Annotated[AnswerBody, Depends(_answered)],
+    service: TheService,
+    request: Request,
+) -> Response:
+    """Answers the last user message. `stream` gives chunks as server-sent events."""
+    base = service.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
+    text = answer.answer + _sources(answer, base)
+    if body.stream:
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        chunks = _chunks(body, answer, text, with_usage)
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(chunks, media_type="text/event-stream", headers=headers)
+    return JSONResponse(
+        {
+            "id": f"chatcmpl-{answer.id}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": MODEL,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": text, "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": _usage(body, text),
+            "citations": _citations(answer),
+        }
+    )
+
+
+def _chunks(
+    body: CompletionBody, answer: AnswerBody, text: str, with_usage: bool
+) -> Iterator[bytes]:
+    head = {
+        "id": f"chatcmpl-{answer.id}",
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": MODEL,
+    }
+
+    def chunk(delta: dict[str, str], finish: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return _event({**head, "choices": [choice], **more})
+
+    yield chunk({"role": "assistant", "content": ""}, citations=_citations(answer))
+    for piece in pieces(text):
+        yield chunk({"content": piece})
+    yield chunk({}, finish="stop")
+    if with_usage:
+        yield _event({**head, "choices": [], "usage": _usage(body, text)})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return format_sse_event(data_str=json.dumps(value, ensure_ascii=False))
+
+
+def _conversation(messages: Sequence[Message]) -> tuple[str, tuple[Said, ...]]:
+    """The last user message, and the turns before it. Raises ApiError where there is none."""
+    said = [
+        Said("user" if message.role == "user" else "assistant", message.text)
+        for message in messages
+        if message.role in ("user", "assistant")
+    ]
+    while said and said[-1].role != "user":
+        said.pop()
+    if not said or not said[-1].content.strip():
+        raise ApiError(422, "no_user_message")
+    return said[-1].content, tuple(said[:-1][-_KEPT_TURNS:])
+
+
+def _check_model(name: str) -> None:
+    if name != MODEL:
+        raise ApiError(404, "model_not_found")
+
+
+def _sources(answer: AnswerBody, base: str) -> str:
+    """The sources as a Markdown list, numbered as in the answer."""
+    if not answer.citations or answer.status != "answered":
+        return ""
+    lines = [
+        f"[{citation.number}] [{_label(citation.title, citation.heading)}]({base}{citation.url})"
+        for citation in answer.citations
+        if f"[{citation.number}]" in answer.answer
+    ]
+    return "\n\n" + "  \n".join(lines) if lines else ""
+
+
+def _label(title: str, heading: list[str]) -> str:
+    """Title and headings as the text of a link; brackets would end it."""
+    parts = [title, *(part for part in heading if part != title)]
+    return " › ".join(parts).translate({ord("["): "［", ord("]"): "］", ord("\n"): " "})
+
+
+def _citations(answer: AnswerBody) -> list[dict[str, Any]]:
+    return [citation.model_dump(mode="json") for citation in answer.citations]
+
+
+def _usage(body: CompletionBody, text: str) -> dict[str, int]:
+    """Clients want token counts; no model reads or writes here, so characters are counted."""
+    asked = sum(len(message.text) for message in body.messages)
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": len(text),
+        "total_tokens": asked + len(text),
+    }

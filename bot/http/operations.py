@@ -1,0 +1,61 @@
+"""The endpoints of those who run the service, and of those who look after its documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from bot.http.depends import AnAdmin, TheService
+from bot.http.errors import RETRY_SECONDS
+from bot.http.models import Alive, BuildState, Insights, Readiness
+from bot.http.routes import ERRORS
+
+router = APIRouter(tags=["operations"])
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    status: ERRORS[status] for status in (400, 401, 403, 429, 503)
+}
+
+
+@router.get("/healthz")
+def healthz() -> Alive:
+    """Whether the process is alive."""
+    return Alive()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready yet"}})
+def readyz(service: TheService) -> JSONResponse:
+    """Whether questions can be answered: index open, encoder loaded, store reachable."""
+    components, generation = service.readiness()
+    is_ready = all(state == "ok" for state in components.values())
+    body = Readiness(
+        status="ready" if is_ready else "not_ready", components=components, generation=generation
+    )
+    headers = None if is_ready else {"Retry-After": str(RETRY_SECONDS)}
+    return JSONResponse(body.model_dump(), 200 if is_ready else 503, headers)
+
+
+@router.get("/metrics", responses=_REFUSED, response_class=Response)
+def metrics(service: TheService) -> Response:
+    """Measures for Prometheus."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.post("/admin/build", status_code=202, responses=_REFUSED | {501: ERRORS[404]})
+def build(service: TheService, _: AnAdmin) -> BuildState:
+    """Begins to build the index anew; the one that is there serves until the new one is done."""
+    return service.rebuild()
+
+
+@router.get("/admin/build", responses=_REFUSED)
+def build_state(service: TheService, _: AnAdmin) -> BuildState:
+    """Where the last build that was begun here stands."""
+    return service.build_state()
+
+
+@router.get("/insights/data", responses=_REFUSED, response_model=Insights)
+def insights(service: TheService, _: AnAdmin) -> dict[str, Any]:
+    """What people asked in the last 30 days, what had no answer, and how answers were rated."""
+    return service.kiku.store.insights()

@@ -1,0 +1,213 @@
+"""The endpoints of questions and documents. Each is two conversions and one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from bot.http.auth import Caller
+from bot.http.depends import TheCaller, TheService, Turn
+from bot.http.errors import ApiError, language_of
+from bot.http.models import (
+    AnswerBody,
+    AskBody,
+    ConversationBody,
+    ConversationId,
+    DocumentBody,
+    DocumentList,
+    DocumentListed,
+    ErrorBody,
+    FeedbackBody,
+    HitBody,
+    Name,
+    Rated,
+    SearchBody,
+    SearchResult,
+    Suggestions,
+    Text,
+    TopK,
+    TurnShown,
+)
+from bot.http.service import Service
+from bot.http.sse import events
+from bot.records import Question
+from bot.store import StoredConversation
+from index.normalize import is_english
+
+_MEANINGS = {
+    400: "The request is not JSON, or its Host is not this service's",
+    401: "An API key is required",
+    403: "Not for this key, or a write from another site",
+    404: "There is no such thing, or not for this caller",
+    413: "The request is too large",
+    422: "A field is missing, malformed or out of range, or the question cannot be searched for",
+    429: "Too many requests; `Retry-After` says how long to wait",
+    503: "No index is ready, or too much is asked at once; `Retry-After` says how long to wait",
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()
+}
+
+router = APIRouter(responses=ERRORS)
+
+
+def _ask(service: Service, caller: Caller, request: Request, body: AskBody) -> AnswerBody:
+    request.state.language = "en" if is_english(body.question) else None
+    question = Question(
+        text=body.question,
+        conversation_id=body.conversation_id or "",
+        history=tuple(turn.turn() for turn in body.history),
+        top_k=body.top_k or service.settings.top_k,
+        collections=seen_by(caller, body.collections),
+        channel=_channel(request),
+        asker=caller.id,
+    )
+    return AnswerBody.of(service.ask(question, caller))
+
+
+def _answered(
+    body: AskBody, service: TheService, caller: TheCaller, request: Request
+) -> AnswerBody:
+    """Answers before a stream begins, so that a failure still has a status of its own."""
+    return _ask(service, caller, request, body)
+
+
+@router.post("/ask", dependencies=[Turn], tags=["answers"])
+def ask(body: AskBody, service: TheService, caller: TheCaller, request: Request) -> AnswerBody:
+    """Answers a question, with citations that are quoted word for word."""
+    return _ask(service, caller, request, body)
+
+
+@router.get("/ask", dependencies=[Turn], tags=["answers"], response_model=AnswerBody)
+def ask_by_address(
+    service: TheService,
+    caller: TheCaller,
+    request: Request,
+    q: Annotated[Text, Query(description="the question", examples=["Podmanとは？"])],
+    conversation_id: ConversationId | None = None,
+    top_k: TopK | None = None,
+    collections: Annotated[list[Name] | None, Query()] = None,
+) -> Response:
+    """The same for a browser or a bare curl: indented, with a line end."""
+    body = AskBody(
+        question=q, conversation_id=conversation_id, top_k=top_k, collections=collections
+    )
+    answer = _ask(service, caller, request, body)
+    return Response(answer.model_dump_json(indent=2) + "\n", media_type="application/json")
+
+
+@router.post(
+    "/ask/stream", dependencies=[Turn], tags=["answers"], response_class=EventSourceResponse
+)
+def ask_stream(answer: Annotated[AnswerBody, Depends(_answered)]) -> Iterator[ServerSentEvent]:
+    """Answers as server-sent events: `citations`, `token` with a piece of the text, `done`."""
+    yield from events(answer)
+
+
+@router.post("/search", dependencies=[Turn], tags=["documents"])
+def search(body: SearchBody, service: TheService, caller: TheCaller) -> SearchResult:
+    """The passages nearest to a query, best first."""
+    began = perf_counter()
+    seen = seen_by(caller, body.collections)
+    hits = service.search(body.query, body.top_k, body.mode, seen)
+    return SearchResult(
+        hits=[HitBody.of(rank, hit) for rank, hit in enumerate(hits, start=1)],
+        took_ms=round((perf_counter() - began) * 1000, 2),
+    )
+
+
+@router.get("/documents", tags=["documents"])
+def documents(
+    service: TheService,
+    caller: TheCaller,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+) -> DocumentList:
+    """What is indexed, in the order of its sources."""
+    all_documents = service.kiku.retriever.documents(caller.collections)
+    page = all_documents[offset : offset + limit]
+    return DocumentList(
+        documents=[DocumentListed.of(summary) for summary in page], total=len(all_documents)
+    )
+
+
+@router.get("/documents/{document_id}", tags=["documents"])
+def document(document_id: str, service: TheService, caller: TheCaller) -> DocumentBody:
+    """One document. Offsets of citations and hits count the code points of its `text`."""
+    return DocumentBody.of(service.document(document_id, caller))
+
+
+@router.get("/suggestions", tags=["answers"])
+def suggestions(service: TheService, caller: TheCaller, request: Request) -> Suggestions:
+    """Questions to start with, which the documents answer."""
+    found = service.suggestions(caller.collections, language_of(request))
+    return Suggestions(questions=found)
+
+
+@router.post("/feedback", tags=["answers"])
+def feedback(body: FeedbackBody, service: TheService, caller: TheCaller) -> Rated:
+    """Rates an answer; a second rating of the same caller replaces the first."""
+    store = service.kiku.store
+    answer = store.answer(body.answer_id)
+    if answer is None or store.owner(answer.answer.conversation_id) != caller.id:
+        raise ApiError(404, "answer_not_found")
+    if not store.rate(body.answer_id, body.rating, body.comment, caller.id):
+        raise ApiError(404, "answer_not_found")
+    service.metrics.feedback(body.rating)
+    return Rated(answer_id=body.answer_id, rating=body.rating)
+
+
+@router.get("/conversations/{conversation_id}", tags=["conversations"])
+def conversation(conversation_id: str, service: TheService, caller: TheCaller) -> ConversationBody:
+    """A conversation of the caller's own."""
+    stored = service.kiku.store.conversation(conversation_id, caller.id)
+    if stored is None:
+        raise ApiError(404, "conversation_not_found")
+    return _conversation(stored)
+
+
+@router.delete("/conversations/{conversation_id}", tags=["conversations"], status_code=204)
+def forget_conversation(conversation_id: str, service: TheService, caller: TheCaller) -> None:
+    """Forgets a conversation of the caller's own, with its answers and ratings."""
+    store = service.kiku.store
+    if store.owner(conversation_id) != caller.id:
+        raise ApiError(404, "conversation_not_found")
+    store.forget(conversation_id=conversation_id)
+
+
+def seen_by(caller: Caller, wanted: Iterable[str] | None) -> frozenset[str] | None:
+    """The collections to look in. Raises ApiError when all that were asked for are closed."""
+    seen = caller.may_see(wanted)
+    if wanted is not None and seen == frozenset() and frozenset(wanted):
+        raise ApiError(403, "collection_forbidden")
+    return seen
+
+
+def _channel(request: Request) -> str:
+    """`page` where a browser asks from a page of this service, so that the insights can tell."""
+    site = request.headers.get("sec-fetch-site")
+    origin = urlsplit(request.headers.get("origin", "")).netloc
+    own = site == "same-origin" if site else origin and origin == request.headers.get("host")
+    return "page" if own else "http"
+
+
+def _conversation(stored: StoredConversation) -> ConversationBody:
+    return ConversationBody(
+        id=stored.id,
+        created_at=stored.created_at.isoformat(),
+        updated_at=stored.updated_at.isoformat(),
+        turns=[
+            TurnShown(
+                question=answer.question,
+                answer=AnswerBody.of(answer.answer),
+                asked_at=answer.asked_at.isoformat(),
+            )
+            for answer in stored.answers
+        ],
+    )

@@ -1,0 +1,256 @@
+"""What every door of the service shares: the bot behind it, and the counting of what it does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from bot.errors import StoreUnavailable
+from bot.http.auth import Caller
+from bot.http.errors import ApiError
+from bot.http.metrics import Metrics
+from bot.http.models import BuildState
+from bot.records import Answer, Language, Question
+from bot.settings import Settings
+from bot.store import Store
+from index.errors import KikuError
+from index.records import Document, DocumentSummary, Hit
+
+RETRY_OPENING = 1.0  # seconds between two tries to open what was not there
+SUGGESTED = 4
+_log = structlog.get_logger("kiku.service")
+
+
+class Answers(Protocol):
+    """Answers questions; `bot.answer.Answerer`."""
+
+    def ask(self, question: Question) -> Answer: ...
+
+
+class Searches(Protocol):
+    """Finds passages and documents; `index.retrieve.Retriever`."""
+
+    @property
+    def generation(self) -> str: ...
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Literal["hybrid", "dense", "lexical"] = "hybrid",
+        collections: frozenset[str] | None = None,
+    ) -> list[Hit]: ...
+
+    def documents(self, collections: frozenset[str] | None = None) -> list[DocumentSummary]: ...
+
+    def document(
+        self, document_id: str, collections: frozenset[str] | None = None
+    ) -> Document | None: ...
+
+
+class Kiku(Protocol):
+    """The composed bot; `bot.wiring.Kiku`. `retriever` is the newest one, and raises IndexMissing
+    and its kin while there is none."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def answerer(self) -> Answers: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def retriever(self) -> Searches: ...
+    def ready(self) -> dict[str, str]: ...
+    def close(self) -> None: ...
+
+
+class Service:
+    """The bot, opened in the background, and asked on behalf of a caller. Thread-safe."""
+
+    def __init__(self, settings: Settings, connect: Callable[[], Kiku], metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self._connect = connect
+        self._kiku: Kiku | None = None
+        self._obstacle: KikuError | None = None
+        self._stopping = threading.Event()
+        self._build = _Build()
+        self._suggested: tuple[object, list[str]] = None, []
+
+    def start(self) -> None:
+        """Begins to open the bot; `/readyz` tells how far it is."""
+        threading.Thread(target=self._open, name="kiku-open", daemon=True).start()
+
+    def stop(self) -> None:
+        """Closes what was opened. Answers under way have ended by now."""
+        self._stopping.set()
+        if self._kiku is not None:
+            self._kiku.close()
+
+    @property
+    def kiku(self) -> Kiku:
+        """The bot. Raises ApiError `starting`, or what keeps it from opening."""
+        if self._kiku is not None:
+            return self._kiku
+        if self._obstacle is not None:
+            raise self._obstacle
+        raise ApiError(503, "starting", headers={"Retry-After": "2"})
+
+    def ask(self, question: Question, caller: Caller) -> Answer:
+        """The answer, written to the store. Raises ApiError and KikuError."""
+        kiku = self.kiku
+        self._check_owner(question, caller)
+        with self._stage("answer"):
+            answer = kiku.answerer.ask(question)
+        self.metrics.answer(answer, question.channel)
+        try:
+            with self._stage("record"):
+                kiku.store.record(question, answer)
+        except StoreUnavailable as error:  # an answer is worth more than its record
+            _log.error("not_recorded", code=error.code, message=error.message)
+        text = {"question": question.text} if self.settings.log_questions else {}
+        _log.info(
+            "answered",
+            answer=answer.id,
+            status=answer.status,
+            confidence=round(answer.confidence, 3),
+            channel=question.channel,
+            composer=answer.composer,
+            **text,
+        )
+        return answer
+
+    def search(
+        self,
+        query: str,
+        k: int,
+        mode: Literal["hybrid", "dense", "lexical"],
+        collections: frozenset[str] | None,
+    ) -> list[Hit]:
+        """Passages, best first."""
+        with self._stage("search"):
+            return self.kiku.retriever.search(query, k, mode=mode, collections=collections)
+
+    def document(self, document_id: str, caller: Caller) -> Document:
+        """A document that the caller may see. Raises ApiError `document_not_found`."""
+        document = self.kiku.retriever.document(document_id, caller.collections)
+        if document is None:
+            raise ApiError(404, "document_not_found")
+        return document
+
+    def readiness(self) -> tuple[dict[str, str], str]:
+        """Each component with `ok` or a sentence, and the generation served (empty: none)."""
+        try:
+            components = self.kiku.ready()
+            generation = self.kiku.retriever.generation
+        except KikuError as error:
+            return {error.code: f"{error.message} {error.hint}".strip()}, ""
+        except ApiError as error:
+            return {error.code: "starting"}, ""
+        return components, generation
+
+    def suggestions(self, collections: frozenset[str] | None, language: Language) -> list[str]:
+        """Questions about the documents that the bot can answer; looked for once a generation."""
+        retriever = self.kiku.retriever
+        wanted = (retriever.generation, collections, language)
+        if self._suggested[0] == wanted:
+            return self._suggested[1]
+        found: list[str] = []
+        for question in _starters(retriever.documents(collections), language):
+            asked = Question(question, collections=collections, top_k=1)
+            if self.kiku.answerer.ask(asked).status == "answered":
+                found.append(question)
+            if len(found) == SUGGESTED:
+                break
+        self._suggested = wanted, found
+        return found
+
+    def rebuild(self) -> BuildState:
+        """Begins to build the index anew, unless that is under way already."""
+        build = getattr(self.kiku, "rebuild", None)
+        if build is None:
+            raise ApiError(501, "rebuild_unavailable")
+        return self._build.begin(build)
+
+    def build_state(self) -> BuildState:
+        """Where the last build begun here stands."""
+        return self._build.state
+
+    def _open(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._kiku = self._connect()
+                _log.info("opened")
+                return
+            except KikuError as error:
+                if self._obstacle is None or self._obstacle.message != error.message:
+                    _log.warning("not_opened", code=error.code, message=error.message)
+                self._obstacle = error
+            except Exception:
+                _log.exception("not_opened")
+                self._obstacle = KikuError("起動できませんでした。", hint="ログを見てください。")
+            self._stopping.wait(RETRY_OPENING)
+
+    def _check_owner(self, question: Question, caller: Caller) -> None:
+        if question.conversation_id:
+            owner = self.kiku.store.owner(question.conversation_id)
+            if owner is None or owner != caller.id:
+                raise ApiError(404, "conversation_not_found")
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.metrics.stage(name, perf_counter() - began)
+
+
+class _Build:
+    """At most one build at a time, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.state = BuildState(state="idle")
+        self._lock = threading.Lock()
+
+    def begin(self, build: Callable[[], Any]) -> BuildState:
+        with self._lock:
+            if self.state.state != "running":
+                self.state = BuildState(state="running", started_at=_now())
+                threading.Thread(target=self._run, args=(build,), name="kiku-build").start()
+            return self.state
+
+    def _run(self, build: Callable[[], Any]) -> None:
+        state: Literal["done", "failed"] = "done"
+        message = ""
+        try:
+            build()
+        except KikuError as error:
+            state, message = "failed", error.message
+        except Exception:
+            _log.exception("build_failed")
+            state = "failed"
+        began = self.state.started_at
+        self.state = BuildState(state=state, started_at=began, finished_at=_now(), message=message)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _starters(
+    documents: list[DocumentSummary], language: Language, tried: int = 12
+) -> Iterator[str]:
+    """What a newcomer would ask about documents spread evenly over the index."""
+    step = max(1, len(documents) // tried)
+    for document in documents[::step][:tried]:
+        title = document.title.strip()
+        if title and len(title) <= 40:
+            yield f"What is {title}?" if language == "en" else f"{title}とは何ですか？"

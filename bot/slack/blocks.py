@@ -1,0 +1,198 @@
+"""Answer → Block Kit. Pure functions.
+
+Words of documents and of people go into `rich_text` alone: Slack does not interpret it, so that
+`<!here>`, links, emoji names and `& < >` in a document come out as they are written. The one
+exception is the notification text, which `plain` makes harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from bot.messages import SLACK, SlackMessages
+from bot.records import Answer, Citation
+
+Block = dict[str, Any]
+
+# Slack says 50 blocks and nothing of their size, and refuses more than about 13,000 characters of
+# blocks with msg_blocks_too_long (https://github.com/slackapi/bolt-js/issues/2509).
+MESSAGE_CHARS = 11_500
+NOTIFICATION_CHARS = 3_000
+ANSWER_CHARS = 3_000
+QUOTE_CHARS = 1_200
+LABEL_CHARS = 150
+LINK_CHARS = 3_000
+BUTTON_CHARS = 2_000
+# How many citations are shown, with how many characters around each quote: the first that fits.
+DETAIL = ((8, 300), (8, 120), (8, 0), (4, 0), (2, 0), (1, 0), (0, 0))
+
+# Characters that no reader sees and that turn the direction of the text around them.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_EMOJI = re.compile(r":(?=[\w+'-]+:)")
+
+
+def answer_message(
+    answer: Answer, *, public_url: str = "", notes: Sequence[str] = (), publish: bool = False
+) -> tuple[str, list[Block]]:
+    """The notification text and the blocks of an answer, within Slack's limits whatever it holds.
+
+    `public_url` is where people reach the service: without it, citations link only to addresses of
+    the documents' own. `notes` are lines above the answer. `publish` adds the button for it.
+    """
+    texts = SLACK[answer.language]
+    head = [*([note_block(*notes)] if notes else []), _answer_block(answer)]
+    tail = [_feedback_block(answer, texts)]
+    if publish:
+        tail.append(_publish_block(answer, texts))
+    for count, context in DETAIL:
+        blocks = [*head, *_citation_blocks(answer, texts, public_url, count, context), *tail]
+        if len(json.dumps(blocks, ensure_ascii=False)) <= MESSAGE_CHARS:
+            break
+    return plain(answer.answer), blocks
+
+
+def text_message(text: str) -> tuple[str, list[Block]]:
+    """The notification text and the blocks of a sentence of Kiku's own."""
+    return plain(text), [rich_text(section(text))]
+
+
+def plain(text: str, limit: int = NOTIFICATION_CHARS) -> str:
+    """`text` for fields that Slack interprets: without mentions, links, or emoji names."""
+    escaped = cut(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _EMOJI.sub(":\u2060", escaped)  # a word joiner: invisible, and no longer an emoji
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` without invisible characters, no longer than `limit`, never empty."""
+    seen = _INVISIBLE.sub("", text).strip()
+    return (seen if len(seen) <= limit else seen[: limit - 1].rstrip() + "…") or "…"
+
+
+def rich_text(*elements: Block) -> Block:
+    return {"type": "rich_text", "elements": list(elements)}
+
+
+def section(*parts: str | Block) -> Block:
+    return {"type": "rich_text_section", "elements": [_part(part) for part in parts]}
+
+
+def bullets(lines: Sequence[str | Block]) -> Block:
+    return {
+        "type": "rich_text_list",
+        "style": "bullet",
+        "elements": [section(line) for line in lines],
+    }
+
+
+def words(text: str, **style: bool) -> Block:
+    """A piece of rich text, for example `words("12月", bold=True)`."""
+    return {"type": "text", "text": text, **({"style": style} if style else {})}
+
+
+def note_block(*lines: str) -> Block:
+    """Small grey text above or below an answer."""
+    return {
+        "type": "context",
+        "elements": [
+            {"type": "plain_text", "text": cut(line, 2_000), "emoji": False} for line in lines
+        ],
+    }
+
+
+def link_of(citation: Citation, public_url: str) -> str:
+    """Where a citation leads: the document's own address or its page in Kiku; "" for nowhere."""
+    for url in (citation.link, public_url and public_url.rstrip("/") + citation.url):
+        if re.match(r"https?://[^\s<>|]+$", url) and len(url) <= LINK_CHARS:
+            return url
+    return ""
+
+
+def _part(part: str | Block) -> Block:
+    return words(part) if isinstance(part, str) else part
+
+
+def _answer_block(answer: Answer) -> Block:
+    return rich_text(section(cut(answer.answer, ANSWER_CHARS)))
+
+
+def _citation_blocks(
+    answer: Answer, texts: SlackMessages, public_url: str, count: int, context: int
+) -> list[Block]:
+    found = answer.status == "answered"
+    shown = answer.citations[:count]
+    blocks = [_citation_block(citation, answer, public_url, context) for citation in shown]
+    if blocks and not found:
+        blocks.insert(0, rich_text(section(words(texts.nearest, bold=True))))
+    if len(answer.citations) > count:
+        blocks.append(note_block(texts.more_sources.format(count=len(answer.citations) - count)))
+    if not found:
+        title = section(words(texts.rephrase_title, bold=True))
+        blocks.append(rich_text(title, bullets(texts.rephrase)))
+    return blocks
+
+
+def _citation_block(citation: Citation, answer: Answer, public_url: str, context: int) -> Block:
+    place = [citation.title, *(title for title in citation.heading if title != citation.title)]
+    label = cut(" › ".join(place), LABEL_CHARS)
+    url = link_of(citation, public_url)
+    about = [_page(citation, answer), citation.date and cut(citation.date, 40)]
+    details = "".join(f"　{detail}" for detail in about if detail)
+    return rich_text(
+        section(
+            words(f"[{citation.number}] "),
+            {"type": "link", "url": url, "text": label} if url else words(label),
+            *([words(details)] if details else []),
+        ),
+        {"type": "rich_text_quote", "elements": _passage(citation, answer, context)},
+    )
+
+
+def _page(citation: Citation, answer: Answer) -> str:
+    if citation.page is None:
+        return ""
+    return f"{citation.page}ページ" if answer.language == "ja" else f"page {citation.page}"
+
+
+def _passage(citation: Citation, answer: Answer, context: int) -> list[Block]:
+    """The quote in bold (the nearest passages of `not_found` are not), in its surroundings."""
+    quote = words(
+        cut(citation.quote, QUOTE_CHARS), **({"bold": True} if answer.status == "answered" else {})
+    )
+    first, last = (place - citation.passage_start for place in (citation.start, citation.end))
+    if context == 0 or citation.passage[first:last] != citation.quote:
+        return [quote]
+    before = _INVISIBLE.sub("", citation.passage[max(0, first - context) : first]).lstrip()
+    after = _INVISIBLE.sub("", citation.passage[last : last + context]).rstrip()
+    before = ("…" if first > context else "") + before
+    after += "…" if len(citation.passage) > last + context else ""
+    return [*([words(before)] if before else []), quote, *([words(after)] if after else [])]
+
+
+def _feedback_block(answer: Answer, texts: SlackMessages) -> Block:
+    def button(rating: str, label: str, face: str) -> Block:
+        return {
+            "text": {"type": "plain_text", "text": face, "emoji": True},
+            "accessibility_label": cut(label, 75),
+            "value": f"{rating}:{answer.id}"[:BUTTON_CHARS],
+        }
+
+    buttons = {
+        "type": "feedback_buttons",
+        "action_id": "feedback",
+        "positive_button": button("up", texts.helpful, texts.helpful),
+        "negative_button": button("down", texts.not_helpful, texts.not_helpful),
+    }
+    return {"type": "context_actions", "elements": [buttons]}
+
+
+def _publish_block(answer: Answer, texts: SlackMessages) -> Block:
+    button = {
+        "type": "button",
+        "action_id": "publish",
+        "text": {"type": "plain_text", "text": texts.publish},
+        "value": answer.id[:BUTTON_CHARS],
+    }
+    return {"type": "actions", "elements": [button]}

@@ -25,6 +25,7 @@ from index.generation import (
 )
 from index.lexical import LexicalIndex, Terms, analyzer_version, terms
 from index.records import Chunk, Document, Skipped
+from index.sources import Rules, discover, load, read_rules
 from index.split import SplitSettings, split
 from index.vectors.faiss import FaissVectors
 
@@ -69,7 +70,7 @@ def build(
         cache = Cache(home / "cache.sqlite")
         try:
             manifest, embedded = _write(
-                folder, documents, encoder, cache, list(skipped), roots, settings, progress
+                folder, documents, encoder, cache, skipped, roots, settings, progress
             )
         finally:
             cache.close()
@@ -82,6 +83,40 @@ def build(
     seconds = (datetime.now(UTC) - started).total_seconds()
     return BuildReport(
         manifest.id, manifest.documents, manifest.chunks, embedded, tuple(skipped), seconds
+    )
+
+
+def build_sources(
+    home: Path,
+    roots: Sequence[Path],
+    *,
+    encoder: Encoder | None,
+    rules: Rules | None = None,
+    keep: int = 2,
+    progress: Progress = lambda stage, done, total: None,
+) -> BuildReport:
+    """Reads the files under `roots` and builds from them; bad ones are in the report's `skipped`.
+
+    Raises SourceError when a root does not exist, and what `build` raises.
+    """
+    rules = rules or read_rules(roots)
+    found = discover(roots, limits=rules.limits)
+    skipped = list(found.skipped)
+
+    def documents() -> Iterator[Document]:
+        for file in found.files:
+            loaded = load(file, rules=rules)
+            skipped.extend(loaded.skipped)
+            yield from loaded.documents
+
+    return build(
+        home,
+        documents(),
+        encoder=encoder,
+        skipped=skipped,
+        roots=roots,
+        keep=keep,
+        progress=progress,
     )
 
 

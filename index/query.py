@@ -41,17 +41,38 @@ class Query:
     """A question, understood. `groups` feed the lexical leg: the words first, then the n-grams.
 
     `words` are the content words' forms, in order, without repetition; `known` marks those that
-    the index holds in some spelling. `best` is the highest lexical score any chunk could reach.
+    the index holds in some spelling. `values` says what each group is worth at most (its weight
+    times its idf), the words' first; `best` is their sum.
     """
 
     text: str
     words: tuple[str, ...]
     known: tuple[bool, ...]
-    idf: tuple[float, ...]
     groups: tuple[Group, ...]
-    best: float
+    values: tuple[float, ...]
     versions: tuple[Version, ...] = ()
     spellings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """About the highest lexical score that a passage could reach; above 0."""
+        return sum(self.values) or 1.0
+
+    def unknown_share(self) -> float:
+        """How much of what the question's words are worth no passage holds at all: 0…1."""
+        values = self.values[: len(self.words)]
+        lost = sum(value for value, known in zip(values, self.known, strict=True) if not known)
+        return lost / (sum(values) or 1.0)
+
+    def coverage(self, keys: frozenset[int], *, words_only: bool = False) -> float:
+        """How much of what the question is worth a text with these term keys holds: 0…1."""
+        count = len(self.words) if words_only else len(self.groups)
+        held = sum(
+            value
+            for group, value in zip(self.groups[:count], self.values, strict=False)
+            if any(keys.issuperset(needed) for needed, _ in group)
+        )
+        return held / (sum(self.values[:count]) or 1.0)
 
 
 class Synonyms:
@@ -115,13 +136,13 @@ def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
     known = [any(all(map(lexical.holds, keys)) for keys, _ in group) for group in groups]
     grams = [[((int(key),), GRAM_WEIGHT)] for key in dict.fromkeys(gram_keys(text).tolist())]
     kept = [word for word, group in zip(words, alternatives, strict=True) if group]
+    every = (*groups, *grams)
     return Query(
         text=text,
         words=tuple(kept),
         known=tuple(known),
-        idf=tuple(max(_idf(lexical, keys) for keys, _ in group) for group in groups),
-        groups=(*groups, *grams),
-        best=sum(max(w * _idf(lexical, keys) for keys, w in group) for group in (*groups, *grams)),
+        groups=every,
+        values=tuple(max(w * _idf(lexical, keys) for keys, w in group) for group in every),
         versions=versions(text),
         spellings=spellings,
     )

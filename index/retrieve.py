@@ -204,12 +204,13 @@ class Retriever:
             encoded, positions, dict(zip(dense_ids.tolist(), dense.tolist(), strict=False))
         )
         late = self._late(encoded, positions) if mode == "hybrid" else {}
+        best = query.best
         hits = []
         for position, (chunk, document) in zip(
             positions, self._generation.records.chunks(positions), strict=True
         ):
             features = {
-                "lexical": float(lexical[position]) / (query.best or 1.0),
+                "lexical": float(lexical[position]) / best,
                 "dense": cosine.get(position, 0.0),
                 "late": late.get(position, 0.0),
                 "version": version_match(query.versions, _headline(document, chunk), chunk.text),

@@ -1,0 +1,161 @@
+"""Question → Answer: search, choose, check, decide whether it is an answer."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+from uuid import uuid4
+
+from bot import messages
+from bot.cite import cite
+from bot.compose.extractive import Extract, extract, readable
+from bot.confidence import Calibration
+from bot.conversation import split_questions, with_context
+from bot.errors import StoreUnavailable
+from bot.records import Answer, Citation, Language, Question, Turn
+from index.errors import QueryError
+from index.normalize import has_words, is_english
+from index.retrieve import Retriever
+
+_CONVERSATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+_LONGEST_CONVERSATION_ID = 200
+_REMEMBERED_TURNS = 12
+
+
+class Memory(Protocol):
+    """Where conversations are kept."""
+
+    def turns(self, conversation_id: str, limit: int = 20) -> tuple[Turn, ...]:
+        """The last turns of a conversation, oldest first."""
+        ...
+
+
+class Composer(Protocol):
+    """Writes an answer from citations; None where it has nothing better than the extract."""
+
+    def compose(
+        self, question: Question, citations: Sequence[Citation], extractive: str, language: Language
+    ) -> str | None:
+        """The text of the answer, each sentence with its `[n]`."""
+        ...
+
+
+class Answerer:
+    """Answers questions; safe to share between threads.
+
+    `retriever` is asked for the current index at every question, so that a new one is picked up.
+    """
+
+    def __init__(
+        self,
+        retriever: Callable[[], Retriever],
+        *,
+        memory: Memory | None = None,
+        composer: Composer | None = None,
+        calibration: Calibration | None = None,
+        threshold: float = 0.5,
+        max_question_chars: int = 4000,
+    ) -> None:
+        self._retriever = retriever
+        self._memory = memory
+        self._composer = composer
+        self._calibration = calibration or Calibration()
+        self._threshold = self._calibration.threshold or threshold
+        self._max_question_chars = max_question_chars
+
+    def ask(self, question: Question) -> Answer:
+        """Answers. Remembering the answer is up to the adapter that asked.
+
+        Raises QueryError for a question that cannot be searched for; IndexMissing and the like
+        when there is nothing to search in.
+        """
+        started = time.perf_counter()
+        text = self._checked(question)
+        retriever = self._retriever()
+        history = self._history(question)
+        language: Language = "en" if is_english(text) else "ja"
+        parts: list[tuple[Extract, float]] = []
+        for part in split_questions(text):
+            parts.append(self._extract(retriever, part, history, question))
+            history = (*history, Turn("user", part))
+        answer = self._answer(retriever, replace(question, text=text), parts, language)
+        return replace(answer, took_ms=round((time.perf_counter() - started) * 1000, 1))
+
+    def _checked(self, question: Question) -> str:
+        text = question.text.strip()
+        if len(text) > self._max_question_chars:
+            message, hint = messages.question_too_long(len(text), self._max_question_chars)
+            raise QueryError(message, hint=hint)
+        if not text:
+            message, hint = messages.empty_question()
+            raise QueryError(message, hint=hint)
+        if not has_words(text):
+            message, hint = messages.question_without_words()
+            raise QueryError(message, hint=hint)
+        if question.conversation_id and not _CONVERSATION_ID.fullmatch(question.conversation_id):
+            message, hint = messages.bad_conversation_id(_LONGEST_CONVERSATION_ID)
+            raise QueryError(message, hint=hint)
+        return text
+
+    def _history(self, question: Question) -> tuple[Turn, ...]:
+        if question.history or not question.conversation_id or not self._memory:
+            return question.history[-_REMEMBERED_TURNS:]
+        try:
+            return self._memory.turns(question.conversation_id, _REMEMBERED_TURNS)
+        except StoreUnavailable:  # an answer out of context is worth more than none
+            return ()
+
+    def _extract(
+        self, retriever: Retriever, text: str, history: Sequence[Turn], question: Question
+    ) -> tuple[Extract, float]:
+        """The best extract for one question and its confidence, read in its conversation if that
+        makes it clearer."""
+        contextual = with_context(text, history)
+        best: tuple[Extract, float] = (Extract([], 0, {}), 0.0)
+        for asked in filter(None, (contextual, text if contextual is None else None)):
+            search = retriever.explain(
+                asked, max(8, question.top_k), collections=question.collections
+            )
+            found = extract(retriever, search, question.top_k)
+            sure = self._calibration.probability(found.features) if found.evidence else 0.0
+            best = max(best, (found, sure), key=lambda pair: pair[1])
+        return best
+
+    def _answer(
+        self,
+        retriever: Retriever,
+        question: Question,
+        parts: Sequence[tuple[Extract, float]],
+        language: Language,
+    ) -> Answer:
+        answered = [part for part in parts if part[1] >= self._threshold]
+        shown = answered or parts
+        confidence = max(sure for _, sure in shown)
+        evidence = [piece for found, _ in shown for piece in found.evidence[: found.used]]
+        used = len(evidence)
+        evidence += [piece for found, _ in shown for piece in found.evidence[found.used :]]
+        citations = tuple(
+            cite(evidence[: max(used, question.top_k)], retriever, question.collections)
+        )
+        text = "\n".join(f"{readable(c.quote)}[{c.number}]" for c in citations[:used])
+        composer = "extractive"
+        if not answered or not text:
+            text = messages.not_found(language, passages=bool(citations))
+        elif self._composer:
+            written = self._composer.compose(question, citations, text, language)
+            text, composer = (written, "llm") if written else (text, composer)
+        return Answer(
+            id=uuid4().hex,
+            status="answered" if answered and citations else "not_found",
+            answer=text,
+            confidence=round(confidence, 4),
+            conversation_id=question.conversation_id or secrets.token_urlsafe(16),
+            citations=citations,
+            took_ms=0.0,
+            language=language,
+            composer="llm" if composer == "llm" else "extractive",
+        )

@@ -1,0 +1,55 @@
+"""How likely it is that the documents answer: a logistic model of what retrieval and the answer
+stage saw, fitted on JaQuAD-train with articles left out of the index (see docs/retrieval.md)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from index.errors import SettingsError
+
+# Fitted; see docs/retrieval.md for the data, the protocol and the measures.
+_WEIGHTS: Mapping[str, float] = {
+    "lexical": 4.0,
+    "coverage": 3.0,
+    "sentence": 2.0,
+    "unknown": -3.0,
+    "late": 2.0,
+    "dense": 1.0,
+    "expected": 0.7,
+}
+_BIAS = -4.5
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Weights of the features and the bias, in log odds; `threshold` None leaves the setting's."""
+
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(_WEIGHTS))
+    bias: float = _BIAS
+    threshold: float | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """A team's own calibration, or the shipped one where there is no such file."""
+        if not path.is_file():
+            return cls()
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            weights = {str(name): float(value) for name, value in raw["weights"].items()}
+            return cls(weights, float(raw["bias"]), float(raw["threshold"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise SettingsError(
+                f"較正のファイル {path.name} を読めません。",
+                hint="kiku eval --calibrate --reset で出荷時の較正に戻せます。",
+            ) from None
+
+    def probability(self, features: Mapping[str, float]) -> float:
+        """The probability (0…1) that the documents answer."""
+        odds = self.bias + sum(
+            weight * features.get(name, 0.0) for name, weight in self.weights.items()
+        )
+        return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))

@@ -1,0 +1,203 @@
+"""The composition root: settings → the objects that one process needs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from bot.answer import Answerer, Composer
+from bot.confidence import Calibration
+from bot.errors import StoreUnavailable
+from bot.settings import Settings
+from bot.store import Store
+from index.errors import EncoderUnavailable, IndexMissing, KikuError
+from index.generation import current_generation, write_durably
+from index.query import Synonyms
+from index.retrieve import Retriever
+
+if TYPE_CHECKING:
+    from index.build import BuildReport, Progress
+    from index.encoder import Encoder
+
+DEFAULT_ROOT = Path("corpus/documents")
+CALIBRATION_FILE = "calibration.json"
+_log = logging.getLogger(__name__)
+
+
+class CurrentRetriever:
+    """The retriever of the generation that is served now; a newly published one is picked up at the
+    next question, while questions under way finish on the old one."""
+
+    def __init__(self, home: Path, encoder: Encoder | None, synonyms: Synonyms) -> None:
+        self._home = home
+        self._encoder = encoder
+        self._synonyms = synonyms
+        self._opening = Lock()
+        self._open: Retriever | None = None
+        self._refused = ""
+
+    def get(self) -> Retriever:
+        """The current retriever. Raises IndexMissing, IndexDamaged or IndexMismatch while there has
+        never been a good one; later a bad generation is reported and the good one goes on."""
+        try:
+            name = current_generation(self._home).name
+        except KikuError:
+            if self._open is None:
+                raise
+            return self._open
+        current = self._open
+        if current is not None and name in (current.generation, self._refused):
+            return current
+        with self._opening:
+            return self._swap(name)
+
+    def _swap(self, name: str) -> Retriever:
+        if self._open is not None and self._open.generation == name:
+            return self._open
+        try:
+            # The old one is not closed: questions under way still read it, and the last of them
+            # lets go of its files.
+            self._open = Retriever.open(self._home, encoder=self._encoder, synonyms=self._synonyms)
+        except KikuError as error:
+            if self._open is None:
+                raise
+            self._refused = name
+            _log.error("generation %s is not served: %s", name, error.message)
+        return self._open
+
+
+class Kiku:
+    """Everything one process needs. Safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        encoder: Encoder | None,
+        store: Store,
+        *,
+        composer: Composer | None = None,
+        encoder_problem: str = "",
+    ) -> None:
+        self.settings = settings
+        self.encoder = encoder
+        self.store = store
+        self._encoder_problem = encoder_problem
+        self._current = CurrentRetriever(settings.home, encoder, read_synonyms(settings))
+        self.answerer = Answerer(
+            self._current.get,
+            memory=store,
+            composer=composer,
+            calibration=Calibration.read(settings.home / CALIBRATION_FILE),
+            threshold=settings.threshold,
+            max_question_chars=settings.max_question_chars,
+        )
+
+    @property
+    def retriever(self) -> Retriever:
+        """The retriever of the current generation; see `CurrentRetriever.get` for what it raises."""
+        return self._current.get()
+
+    def ready(self) -> dict[str, str]:
+        """Each part with `ok` or a sentence that says what is wrong."""
+        state = {"index": "ok", "encoder": "ok", "store": "ok"}
+        try:
+            if self.encoder and not self.retriever.dense:
+                state["encoder"] = "索引に意味検索のベクトルがありません（語句検索のみ）。"
+        except KikuError as error:
+            state["index"] = f"{error.message} {error.hint}".strip()
+        if self.encoder is None:
+            state["encoder"] = f"語句検索のみで動いています。{self._encoder_problem}"
+        try:
+            self.store.check()
+        except StoreUnavailable as error:
+            state["store"] = error.message
+        return state
+
+    def rebuild(self) -> BuildReport:
+        """Builds the index anew from the remembered folders."""
+        return build_index(self.settings, (), encoder=self.encoder)
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self.store.close()
+
+
+def connect(settings: Settings) -> Kiku:
+    """Opens the encoder and the store. A missing index is no obstacle: it is looked for at every
+    question. Raises EncoderUnavailable for an encoder that the settings name, StoreUnavailable,
+    SettingsError."""
+    encoder, problem = open_encoder(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = Store.open(settings.database_url, retention_days=settings.retention_days)
+    return Kiku(settings, encoder, store, composer=_composer(settings), encoder_problem=problem)
+
+
+def open_encoder(settings: Settings) -> tuple[Encoder | None, str]:
+    """The encoder and an empty sentence; None and the reason where the shipped one is missing."""
+    from index.encoder import load_encoder
+
+    try:
+        return load_encoder(settings.encoder, threads=settings.threads), ""
+    except EncoderUnavailable as error:
+        if settings.encoder:
+            raise
+        return None, error.message
+
+
+def read_synonyms(settings: Settings) -> Synonyms:
+    """The team's vocabulary; none where the default file is not there."""
+    if not settings.synonyms.is_file() and "synonyms" not in settings.model_fields_set:
+        return Synonyms()
+    return Synonyms.read(settings.synonyms)
+
+
+def build_index(
+    settings: Settings,
+    roots: Sequence[Path],
+    *,
+    encoder: Encoder | None,
+    progress: Progress = lambda stage, done, total: None,
+) -> BuildReport:
+    """Builds from `roots`, which are then remembered, or from the remembered ones."""
+    from index.build import build_sources
+    from index.sources import read_rules
+
+    chosen = [path.expanduser().resolve() for path in roots] or remembered_roots(settings.home)
+    rules = read_rules(chosen, settings.collections)
+    report = build_sources(
+        settings.home,
+        chosen,
+        encoder=encoder,
+        rules=rules,
+        keep=settings.keep_generations,
+        progress=progress,
+    )
+    if roots:
+        remembered = json.dumps([str(path) for path in chosen], ensure_ascii=False)
+        write_durably(settings.home / "sources.json", remembered.encode())
+    return report
+
+
+def remembered_roots(home: Path) -> list[Path]:
+    """The folders of the last build, or the corpus that comes with Kiku."""
+    try:
+        return [Path(path) for path in json.loads((home / "sources.json").read_text("utf-8"))]
+    except FileNotFoundError:
+        return [DEFAULT_ROOT]
+    except (OSError, ValueError, TypeError):
+        raise IndexMissing(
+            "どのフォルダーを索引に入れるかの記録 sources.json を読めません。",
+            hint="kiku build にフォルダーを渡して、もう一度記録してください。",
+        ) from None
+
+
+def _composer(settings: Settings) -> Composer | None:
+    if not settings.llm_url:
+        return None
+    from bot.compose.llm import connect_composer
+
+    return connect_composer(settings)

@@ -1,0 +1,41 @@
+"""What kind of thing a question asks for, and whether a sentence holds one."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from index.normalize import fold
+
+Kind = Literal["time", "number", "person", "place", "reason"]
+
+_ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("time", re.compile(r"いつ|何[年月日時]|何世紀|何曜|年号は|\bwhen\b|what (?:year|date)")),
+    ("reason", re.compile(r"なぜ|何故|どうして|なんで|理由|原因|\bwhy\b")),
+    ("person", re.compile(r"誰|だれ|何者|人物|\bwho\b")),
+    ("place", re.compile(r"どこ|何処|場所は|どの(?:国|県|都市|地域|州)|\bwhere\b")),
+    (
+        "number",
+        re.compile(
+            r"いくつ|いくら|どのくらい|どれくらい|何[一-龥ァ-ヶ]|\bhow (?:many|much|long)\b"
+        ),
+    ),
+)
+_HOLDS: dict[Kind, re.Pattern[str]] = {
+    "time": re.compile(r"\d+ ?[年月日時]|[一二三四五六七八九十]+[年月日]|世紀|時代|年間|現在|期|\d{4}|頃|初頭"),
+    "number": re.compile(r"\d|[一二三四五六七八九十百千万億兆数両]"),
+    "person": re.compile(r"[ァ-ヺー]{3,}|[A-Za-z]{3,}|氏|さん|者|家|人|[一-龥]{2,}"),
+    "place": re.compile(r"[国県都市町村州区島山川湖海港駅]|[ァ-ヺー]{3,}|[A-Za-z]{3,}|[一-龥]{2,}"),
+    "reason": re.compile(r"ため|為|ので|から|より|理由|原因|せい|よって|が[、]|because|due to|since"),
+}  # fmt: skip
+
+
+def expected_kind(question: str) -> Kind | None:
+    """The kind of thing that a question asks for, None where it cannot be told."""
+    folded = fold(question)
+    return next((kind for kind, pattern in _ASKS if pattern.search(folded)), None)
+
+
+def holds_kind(kind: Kind | None, sentence: str) -> bool:
+    """Whether a sentence holds a thing of that kind; True for None."""
+    return kind is None or bool(_HOLDS[kind].search(fold(sentence)))

@@ -39,14 +39,22 @@ class SlackSettings(BaseModel):
         default_factory=list, description="team ids that may ask; empty means all installed ones"
     )
     allowed_channels: list[str] = Field(
-        default_factory=list, description="channels that may ask; empty means all"
+        default_factory=list,
+        description="channels that may ask, `im` for direct messages; empty means all",
     )
     answer_guests: bool = Field(False, description="answer guests and Slack Connect strangers")
     channel_collections: dict[str, list[str]] = Field(
-        default_factory=dict, description="collections that a channel may see, by channel id"
+        default_factory=dict,
+        description="collections that a channel may see, by channel id, `im` for direct messages",
     )
     private_collections: list[str] = Field(
         default_factory=list, description="collections shown only where channel_collections says so"
+    )
+    command: str = Field("/kiku", pattern=r"^/\S+$", description="the slash command in the app")
+    workers: int = Field(8, ge=1, le=64, description="questions worked on at once")
+    queue: int = Field(500, ge=1, description="questions waiting before Kiku asks to come back")
+    lease: float = Field(
+        30.0, ge=1, le=600, description="seconds after which another process takes a question over"
     )
 
 
@@ -58,9 +66,13 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(Path(".kiku"), description="folder for everything that Kiku writes")
-    encoder: str = Field("", description="sentence-transformers name or folder; empty: the shipped one")
+    encoder: str = Field(
+        "", description="sentence-transformers name or folder; empty: the shipped one"
+    )
     synonyms: Path = Field(Path("corpus/synonyms.toml"), description="the team's vocabulary")
-    store: str = Field("local", description="where passages and vectors live: local, postgresql://…")
+    store: str = Field(
+        "local", description="where passages and vectors live: local, postgresql://…"
+    )
     database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the home folder")
     host: str = Field("127.0.0.1", description="address that the service listens on")
     port: int = Field(8000, ge=0, le=65535, description="port that the service listens on")
@@ -95,9 +107,7 @@ class Settings(BaseSettings):
     llm_model: str = Field("", description="model asked there")
     llm_api_key: SecretStr = Field(SecretStr(""), description="its key")
     llm_timeout: float = Field(20.0, gt=0, le=600, description="seconds an LLM answer may take")
-    llm_max_tokens: int = Field(
-        600, ge=16, le=32_000, description="tokens an LLM answer may have"
-    )
+    llm_max_tokens: int = Field(600, ge=16, le=32_000, description="tokens an LLM answer may have")
     collections: dict[str, list[str]] = Field(
         default_factory=dict, description="collection → path patterns (kiku.toml)"
     )
@@ -105,6 +115,8 @@ class Settings(BaseSettings):
     slack_bot_token: SecretStr = Field(SecretStr(""), validation_alias="SLACK_BOT_TOKEN")
     slack_app_token: SecretStr = Field(SecretStr(""), validation_alias="SLACK_APP_TOKEN")
     slack_signing_secret: SecretStr = Field(SecretStr(""), validation_alias="SLACK_SIGNING_SECRET")
+    slack_client_id: str = Field("", validation_alias="SLACK_CLIENT_ID")
+    slack_client_secret: SecretStr = Field(SecretStr(""), validation_alias="SLACK_CLIENT_SECRET")
     slack_api_url: str = Field("", description="overrides [slack] api_url (GovCloud, tests)")
 
     @classmethod

@@ -1,0 +1,127 @@
+"""`kiku doctor`: looks at every part and says how to mend what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.errors import StoreUnavailable
+from bot.settings import Settings
+from bot.wiring import open_encoder, read_synonyms
+from index.errors import KikuError
+from index.generation import Generation, current_generation
+from index.retrieve import Retriever
+
+_LEAST_FREE_BYTES = 500 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: `ok`, a `note` that needs no action, or `bad`."""
+
+    name: str
+    state: Literal["ok", "note", "bad"]
+    message: str
+
+
+def diagnose(read_settings: Callable[[], Settings]) -> list[Finding]:
+    """Every finding, in the order in which one depends on the other."""
+    try:
+        settings = read_settings()
+    except KikuError as error:
+        return [_bad("設定", error)]
+    return [
+        Finding("設定", "ok", f"データの置き場所は {settings.home} です。"),
+        *_index(settings),
+        _synonyms(settings),
+        _store(settings),
+        _space(settings),
+        *_slack(settings),
+        *_llm(settings),
+    ]
+
+
+def _index(settings: Settings) -> Iterator[Finding]:
+    encoder = None
+    try:
+        encoder, problem = open_encoder(settings)
+        if encoder:
+            yield Finding("エンコーダー", "ok", f"{encoder.name}（{encoder.dimension} 次元）")
+        else:
+            yield Finding("エンコーダー", "note", f"語句検索のみで動きます。{problem}")
+    except KikuError as error:
+        yield _bad("エンコーダー", error)
+    try:
+        generation = Generation(current_generation(settings.home))
+        generation.verify()
+        manifest = generation.manifest
+        generation.close()
+        Retriever.open(settings.home, encoder=encoder).close()
+        counts = f"文書 {manifest.documents:,} 件、箇所 {manifest.chunks:,} 件"
+        yield Finding("索引", "ok", f"{counts}（{manifest.created}）")
+        if encoder and not manifest.encoder.dimension:
+            yield Finding(
+                "索引", "note", "意味検索のベクトルがありません。kiku build で作り直せます。"
+            )
+    except KikuError as error:
+        yield _bad("索引", error)
+
+
+def _synonyms(settings: Settings) -> Finding:
+    try:
+        read_synonyms(settings)
+    except KikuError as error:
+        return _bad("同義語", error)
+    found = settings.synonyms.is_file()
+    return Finding("同義語", "ok", str(settings.synonyms) if found else "ファイルはありません。")
+
+
+def _store(settings: Settings) -> Finding:
+    from bot.store import Store
+
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        Store.open(settings.database_url).close()
+    except StoreUnavailable as error:
+        return _bad("会話の記録", error)
+    except OSError as error:
+        return Finding("会話の記録", "bad", f"{settings.home} に書き込めません: {error.strerror}。")
+    return Finding("会話の記録", "ok", "読み書きできます。")
+
+
+def _space(settings: Settings) -> Finding:
+    free = shutil.disk_usage(settings.home if settings.home.exists() else ".").free
+    state: Literal["ok", "bad"] = "ok" if free >= _LEAST_FREE_BYTES else "bad"
+    advice = "" if state == "ok" else " 500 MB 以上を空けてください。"
+    return Finding("ディスク", state, f"空き {free / 2**30:.1f} GB。{advice}".strip())
+
+
+def _slack(settings: Settings) -> Iterator[Finding]:
+    if not settings.slack_bot_token.get_secret_value():
+        yield Finding("Slack", "note", "使わない設定です（SLACK_BOT_TOKEN がありません）。")
+        return
+    from bot.slack.check import problems
+
+    found = problems(settings)
+    for problem in found:
+        yield Finding("Slack", "bad", problem)
+    if not found:
+        yield Finding("Slack", "ok", "トークンと権限を確かめました。")
+
+
+def _llm(settings: Settings) -> Iterator[Finding]:
+    if not settings.llm_url:
+        yield Finding("LLM", "note", "使わない設定です（文書の引用だけで答えます）。")
+        return
+    from bot.compose.llm import check_endpoint
+
+    problem = check_endpoint(settings)
+    yield Finding(
+        "LLM", "bad" if problem else "ok", problem or f"{settings.llm_model} が応答します。"
+    )
+
+
+def _bad(name: str, error: KikuError) -> Finding:
+    return Finding(name, "bad", f"{error.message} {error.hint}".strip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 from uuid import uuid4
@@ -78,12 +78,33 @@ class Answerer:
         retriever = self._retriever()
         history = self._history(question)
         language: Language = "en" if is_english(text) else "ja"
+        parts = self._parts(retriever, text, history, question)
+        answer = self._answer(retriever, replace(question, text=text), parts, language)
+        return replace(answer, took_ms=round((time.perf_counter() - started) * 1000, 1))
+
+    @property
+    def threshold(self) -> float:
+        """The confidence below which the answer is that the documents don't say."""
+        return self._threshold
+
+    def features(self, question: Question) -> Mapping[str, float]:
+        """What the confidence of the answer is made from; empty where nothing is found.
+
+        Raises what `ask` raises.
+        """
+        text = self._checked(question)
+        parts = self._parts(self._retriever(), text, self._history(question), question)
+        return max(parts, key=lambda part: part[1])[0].features
+
+    def _parts(
+        self, retriever: Retriever, text: str, history: tuple[Turn, ...], question: Question
+    ) -> list[tuple[Extract, float]]:
+        """The extract and confidence of each question in `text`."""
         parts: list[tuple[Extract, float]] = []
         for part in split_questions(text):
             parts.append(self._extract(retriever, part, history, question))
             history = (*history, Turn("user", part))
-        answer = self._answer(retriever, replace(question, text=text), parts, language)
-        return replace(answer, took_ms=round((time.perf_counter() - started) * 1000, 1))
+        return parts
 
     def _checked(self, question: Question) -> str:
         text = question.text.strip()

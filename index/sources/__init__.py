@@ -4,7 +4,7 @@
 """
 
 from index.sources.discover import discover
-from index.sources.load import load
+from index.sources.load import Loader, load
 from index.sources.rules import Rules, SourceRule, read_rules
 from index.sources.types import Discovery, Limits, Loaded, Part, SourceFile
 
@@ -12,6 +12,7 @@ __all__ = [
     "Discovery",
     "Limits",
     "Loaded",
+    "Loader",
     "Part",
     "Rules",
     "SourceFile",

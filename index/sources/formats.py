@@ -16,12 +16,14 @@ class Format:
     """A format: its media type and the module whose `read` reads it.
 
     `isolated` ones are read in a process of their own with bounds on time and memory, because
-    their parsers are large, or written in C, or unpack what they read.
+    their parsers are large, or written in C, or unpack what they read. `holds_files`: what it
+    holds is read by other formats' readers.
     """
 
     media_type: str
     module: str
     isolated: bool = True
+    holds_files: bool = False
 
     @property
     def read(self) -> Reader:
@@ -30,10 +32,18 @@ class Format:
         return cast(Callable[..., object], module.read)  # type: ignore[return-value]
 
 
+OPEN = "application/vnd.openxmlformats-officedocument"
 FORMATS = {
     "md markdown mdown": Format("text/markdown", "markdown", isolated=False),
     "txt text log rst org adoc": Format("text/plain", "text", isolated=False),
     "html htm xhtml": Format("text/html", "html"),
+    "pdf": Format("application/pdf", "pdf"),
+    "docx docm": Format(f"{OPEN}.wordprocessingml.document", "word"),
+    "pptx pptm": Format(f"{OPEN}.presentationml.presentation", "slides"),
+    "xlsx xlsm": Format(f"{OPEN}.spreadsheetml.sheet", "sheets"),
+    "csv tsv": Format("text/csv", "delimited"),
+    "eml": Format("message/rfc822", "mail", holds_files=True),
+    "zip": Format("application/zip", "archive", holds_files=True),
 }
 _BY_SUFFIX = {suffix: form for suffixes, form in FORMATS.items() for suffix in suffixes.split()}
 

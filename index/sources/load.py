@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from index.errors import UnreadableDocument
 from index.records import DEFAULT_COLLECTION, Document, Skipped, document_id
@@ -13,41 +14,76 @@ from index.sources.dates import iso_date
 from index.sources.formats import Format, format_of
 from index.sources.rules import Rules, address, collection_name, web_address
 from index.sources.types import Limits, Loaded, Part, SourceFile
+from index.sources.worker import Worker
 
 MOST_TAGS = 50
 LONGEST_TITLE = 200
 
 
-def load(file: SourceFile, *, rules: Rules | None = None) -> Loaded:
-    """The Documents of one file, and what of it could not be read.
+class Loader:
+    """Reads files one after the other by the same rules. A context manager, for one thread.
 
-    Never raises for a bad document: whatever is wrong with it becomes a Skipped.
+    Formats with large parsers are read in a process of their own, which it owns.
     """
-    rules = rules or Rules()
-    form = format_of(file.source)
-    if form is None:
-        return Loaded((), (Skipped(file.source, "unknown_format", "対応していない形式です。"),))
-    try:
-        data = _bytes(file, rules.limits)
-        found = read_parts(form, data, PurePosixPath(file.source).name, rules.limits)
-    except UnreadableDocument as error:
-        return Loaded((), (Skipped(file.source, error.code, error.message),))
-    return _described(file, form, found, rules)
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self._rules = rules or Rules()
+        self._worker = Worker()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+
+    def load(self, file: SourceFile) -> Loaded:
+        """The Documents of one file, and what of it could not be read.
+
+        Never raises for a bad document: whatever is wrong with it becomes a Skipped.
+        """
+        form = format_of(file.source)
+        if form is None:
+            return Loaded((), (Skipped(file.source, "unknown_format", "対応していない形式です。"),))
+        found: list[Part | Skipped] = []
+        limits = self._rules.limits
+        try:
+            if form.isolated:
+                parts = self._worker.read(file.path, file.source, limits)
+            else:
+                name = PurePosixPath(file.source).name
+                parts = read_parts(form, bytes_of(file.path, limits), name, limits)
+            found.extend(parts)
+        except UnreadableDocument as error:
+            found.append(Skipped("", error.code, error.message))
+        return _described(file, form, found, self._rules)
 
 
-def read_parts(form: Format, data: bytes, name: str, limits: Limits) -> list[Part | Skipped]:
+def load(file: SourceFile, *, rules: Rules | None = None) -> Loaded:
+    """The Documents of one file; see Loader, which is quicker for many."""
+    with Loader(rules) as loader:
+        return loader.load(file)
+
+
+def read_parts(form: Format, data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
     """What a format's reader finds in `data`, bounded in size. Raises UnreadableDocument."""
-    found: list[Part | Skipped] = []
+    total = 0
     for item in form.read(data, name, limits):
-        if isinstance(item, Part) and len(item.text) > limits.text_chars:
-            item = Skipped(item.name, "too_long", f"文章が長すぎます（{len(item.text):,} 文字）。")
-        found.append(item)
-    return found
+        if isinstance(item, Part):
+            total += len(item.text)
+            if len(item.text) > limits.text_chars:
+                reason = f"文章が長すぎます（{len(item.text):,} 文字）。"
+                yield Skipped(item.name, "too_long", reason)
+                continue
+            if total > limits.total_chars:
+                yield Skipped(item.name, "too_long", "このファイルの文章の合計が上限を超えました。")
+                return
+        yield item
 
 
-def _bytes(file: SourceFile, limits: Limits) -> bytes:
+def bytes_of(path: Path, limits: Limits) -> bytes:
+    """The bytes of a file. Raises UnreadableDocument (`vanished`, `permission`, `too_large`)."""
     try:
-        with file.path.open("rb") as stream:
+        with path.open("rb") as stream:
             data = stream.read(limits.file_bytes + 1)
     except FileNotFoundError:
         raise UnreadableDocument("読む前に消えました。", code="vanished") from None

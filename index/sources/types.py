@@ -19,18 +19,20 @@ from index.records import Document, Heading, Skipped
 class Limits:
     """How much one file may cost. Sizes in bytes, `seconds` of wall clock, `memory` address space.
 
+    `text_chars` bounds one document, `total_chars` all documents of a file.
     `archive_*` bound what a zip may hold once unpacked; `ratio` is the largest compression ratio
     taken for honest; `depth` is how deep archives may lie inside each other.
     """
 
     file_bytes: int = 200 * 2**20
     text_chars: int = 20_000_000
+    total_chars: int = 100_000_000
     pages: int = 5_000
     rows: int = 200_000
     seconds: float = 120.0
-    memory: int = 2 * 2**30
+    memory: int = 1536 * 2**20
     archive_members: int = 20_000
-    archive_bytes: int = 2 * 2**30
+    archive_bytes: int = 2**30
     ratio: int = 200
     depth: int = 2
 

@@ -1,0 +1,132 @@
+"""E-mail (.eml): the head that people read, the body with its lines rejoined, the attachments."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from email import policy
+from email.errors import MessageError
+from email.message import EmailMessage, MIMEPart
+from email.parser import BytesParser
+from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import pairwise
+
+from index.errors import UnreadableDocument
+from index.records import Skipped
+from index.sources.archive import nested
+from index.sources.encoding import clean, decode
+from index.sources.layout import joint
+from index.sources.types import Limits, Part
+
+WRAPPED_FROM = 60  # columns from which on a line may have been cut by the mail program
+MOST_PARTS = 500
+HEAD = (("From", "差出人"), ("To", "宛先"), ("Cc", "Cc"), ("Date", "日時"))
+
+_ENDS = re.compile(r"[。．.！？!?：:；;」』）)】…ー―─=_*-]$")
+_APART = re.compile(
+    r"[\s　>＞|・●○■□◆◇※★→*#=_─━-]|[-*•]|[(（]?[0-9０-９①-⑳]{1,3}[.．)）、]|https?://"
+)
+
+
+def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
+    """One Part for the message, titled by its subject, and what its attachments hold."""
+    try:
+        message = BytesParser(policy=policy.default.clone(max_line_length=None)).parsebytes(data)
+    except (MessageError, ValueError, LookupError, RecursionError):
+        raise UnreadableDocument("メールとして読めません。", code="damaged") from None
+    subject = _header(message, "Subject")
+    body, encoding = _body(message)
+    head = "\n".join(
+        f"{label}: {value}" for field, label in HEAD if (value := _header(message, field))
+    )
+    if not body and not subject:
+        raise UnreadableDocument("本文がありません。", code="empty")
+    text = clean("\n\n".join(part for part in (subject, head, body) if part))
+    yield Part(text, subject, date=_date(message), encoding=encoding)
+    yield from _attachments(message, limits)
+
+
+def unwrapped(text: str) -> str:
+    """The text with lines joined that a mail program cut: long ones that end in no sentence."""
+    lines = text.split("\n")
+    joined = lines[:1]
+    for above, line in pairwise(lines):
+        cut = (
+            _columns(above) >= WRAPPED_FROM
+            and not _ENDS.search(above.rstrip())
+            and line.strip()
+            and not _APART.match(line)
+            and not _APART.match(above)
+        )
+        if cut:
+            joined[-1] = joined[-1].rstrip() + joint(above.rstrip(), line) + line
+        else:
+            joined.append(line)
+    return "\n".join(joined)
+
+
+def _columns(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
+
+
+def _header(message: EmailMessage, field: str) -> str:
+    try:
+        value = str(message.get(field) or "")
+    except (ValueError, LookupError, AttributeError, IndexError, TypeError):
+        return ""  # the parser of the standard library trips over some broken heads
+    return " ".join(clean(value).split())[:1000]
+
+
+def _date(message: EmailMessage) -> str:
+    try:
+        return parsedate_to_datetime(_header(message, "Date")).date().isoformat()
+    except (ValueError, TypeError, OverflowError):
+        return ""
+
+
+def _body(message: EmailMessage) -> tuple[str, str]:
+    """The plain text of a message, or else its HTML as text, and the encoding."""
+    from index.sources.html import part_of
+
+    for kind in ("plain", "html"):
+        part = message.get_body(preferencelist=(kind,))
+        if part is None:
+            continue
+        text, encoding = _decoded(part)
+        if kind == "plain" and text.strip():
+            return unwrapped(text).strip(), encoding
+        try:
+            return part_of(text).text, encoding
+        except UnreadableDocument:
+            continue
+    return "", ""
+
+
+def _decoded(part: MIMEPart) -> tuple[str, str]:
+    """The text of a part, by the charset that it names if its bytes agree, else by detection."""
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
+    charset = (part.get_content_charset() or "").lower()
+    charset = {"shift_jis": "cp932", "iso-2022-jp": "iso2022_jp_ext"}.get(charset, charset)
+    try:
+        return clean(data.decode(charset)), charset
+    except (LookupError, ValueError):
+        return decode(data)
+
+
+def _attachments(message: EmailMessage, limits: Limits) -> Iterator[Part | Skipped]:
+    for count, part in enumerate(message.iter_attachments()):
+        if count >= MOST_PARTS:
+            yield Skipped("", "too_many_parts", f"添付が {MOST_PARTS} 件を超えています。")
+            return
+        name = (part.get_filename() or "").replace("\\", "/").rpartition("/")[2]
+        if part.get_content_type() == "message/rfc822":
+            inner = part.get_payload(0)
+            name = name if name.endswith(".eml") else f"{name or f'message-{count + 1}'}.eml"
+            yield from nested(name, partial(bytes, inner), limits)
+        elif name:
+            payload = part.get_payload(decode=True)
+            data = payload if isinstance(payload, bytes) else b""
+            yield from nested(name, partial(bytes, data), limits)

@@ -152,9 +152,11 @@ def serve(
 ) -> None:
     """HTTP サービスとチャットページを動かす。"""
     from bot.http.app import serve as run
+    from bot.wiring import connect
 
     chosen = {"host": host, "port": port}
-    run(load_settings({name: value for name, value in chosen.items() if value is not None}))
+    settings = load_settings({name: value for name, value in chosen.items() if value is not None})
+    run(settings, connect)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Literal
 
 from bot.records import Answer, Citation, Question
@@ -44,6 +45,7 @@ class FakeRetriever:
     """Ranks sentences by shared character pairs."""
 
     generation = "g1"
+    manifest = SimpleNamespace(created="2026-11-23T00:00:00+00:00", documents=len(TEXTS))
 
     def __init__(self, sources: Sequence[str] = tuple(TEXTS)) -> None:
         self._documents = {one.id: one for one in map(document, sources)}

@@ -40,13 +40,12 @@ def create_app(kiku: Kiku) -> FastAPI:
     return _assemble(kiku.settings, lambda: kiku)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, connect: Callable[[Settings], Kiku]) -> None:
     """Listens until it is told to stop. The index and the encoder are opened meanwhile, so that
     `/healthz` answers at once. Raises SettingsError where listening would be unsafe."""
     import uvicorn
 
     from bot.logs import configure_logs
-    from bot.wiring import connect
 
     check_address(settings)
     configure_logs(settings.log_level)

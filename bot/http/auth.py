@@ -42,7 +42,7 @@ class Caller:
 
 
 def create_key(
-    name: str, collections: Iterable[str] | None = None, *, admin: bool = False
+    name: str, collections: Iterable[str] | None = None, admin: bool = False
 ) -> tuple[str, str]:
     """A new key, to be shown once, and its entry for `KIKU_API_KEYS`.
 

@@ -262,9 +262,12 @@ class Alive(_Response):
 
 
 class Readiness(_Response):
-    """Whether questions can be answered; each component says `ok` or what is wrong with it."""
+    """Whether questions can be answered; each component says `ok` or what is wrong with it.
 
-    status: Literal["ready", "not_ready"]
+    `degraded` answers too, by words alone because the encoder is missing.
+    """
+
+    status: Literal["ready", "degraded", "not_ready"]
     components: dict[str, str]
     generation: str = Field(description="the index generation that is served, empty if none")
 

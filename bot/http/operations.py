@@ -25,16 +25,17 @@ def healthz() -> Alive:
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready yet"}})
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Not ready yet"}},
+)
 def readyz(service: TheService) -> JSONResponse:
     """Whether questions can be answered: index open, encoder loaded, store reachable."""
-    components, generation = service.readiness()
-    is_ready = all(state == "ok" for state in components.values())
-    body = Readiness(
-        status="ready" if is_ready else "not_ready", components=components, generation=generation
-    )
-    headers = None if is_ready else {"Retry-After": str(RETRY_SECONDS)}
-    return JSONResponse(body.model_dump(), 200 if is_ready else 503, headers)
+    body = service.readiness()
+    if body.status == "not_ready":
+        return JSONResponse(body.model_dump(), 503, {"Retry-After": str(RETRY_SECONDS)})
+    return JSONResponse(body.model_dump())
 
 
 @router.get("/metrics", responses=_REFUSED, response_class=Response)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import nan
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
@@ -15,7 +16,7 @@ from bot.errors import StoreUnavailable
 from bot.http.auth import Caller
 from bot.http.errors import ApiError
 from bot.http.metrics import Metrics
-from bot.http.models import BuildState
+from bot.http.models import BuildState, Readiness
 from bot.records import Answer, Language, Question
 from bot.settings import Settings
 from bot.store import Store
@@ -38,6 +39,8 @@ class Searches(Protocol):
 
     @property
     def generation(self) -> str: ...
+    @property
+    def manifest(self) -> Any: ...
 
     def search(
         self,
@@ -83,6 +86,7 @@ class Service:
         self._stopping = threading.Event()
         self._build = _Build()
         self._suggested: tuple[object, list[str]] = None, []
+        metrics.watch_index(self._index_age, self._index_documents)
 
     def start(self) -> None:
         """Begins to open the bot; `/readyz` tells how far it is."""
@@ -145,16 +149,21 @@ class Service:
             raise ApiError(404, "document_not_found")
         return document
 
-    def readiness(self) -> tuple[dict[str, str], str]:
-        """Each component with `ok` or a sentence, and the generation served (empty: none)."""
+    def readiness(self) -> Readiness:
+        """Whether questions can be answered, and each component with `ok` or a sentence."""
         try:
             components = self.kiku.ready()
-            generation = self.kiku.retriever.generation
+            generation = self.kiku.retriever.generation if components["index"] == "ok" else ""
         except KikuError as error:
-            return {error.code: f"{error.message} {error.hint}".strip()}, ""
+            components, generation = {error.code: f"{error.message} {error.hint}".strip()}, ""
         except ApiError as error:
-            return {error.code: "starting"}, ""
-        return components, generation
+            components, generation = {"index": error.code, "encoder": error.code}, ""
+        wrong = {name for name, state in components.items() if state != "ok"}
+        # Without an encoder words are still searched for: less than wished for, yet an answer.
+        status: Literal["ready", "degraded", "not_ready"] = "not_ready"
+        if wrong <= {"encoder"} and generation:
+            status = "degraded" if wrong else "ready"
+        return Readiness(status=status, components=components, generation=generation)
 
     def suggestions(self, collections: frozenset[str] | None, language: Language) -> list[str]:
         """Questions about the documents that the bot can answer; looked for once a generation."""
@@ -197,6 +206,20 @@ class Service:
                 _log.exception("not_opened")
                 self._obstacle = KikuError("起動できませんでした。", hint="ログを見てください。")
             self._stopping.wait(RETRY_OPENING)
+
+    def _index_age(self) -> float:
+        """Seconds since the served index was built; not a number while there is none."""
+        try:
+            created = datetime.fromisoformat(self.kiku.retriever.manifest.created)
+        except (KikuError, ApiError):
+            return nan
+        return (datetime.now(created.tzinfo) - created).total_seconds()
+
+    def _index_documents(self) -> float:
+        try:
+            return float(self.kiku.retriever.manifest.documents)
+        except (KikuError, ApiError):
+            return 0.0
 
     def _check_owner(self, question: Question, caller: Caller) -> None:
         if question.conversation_id:

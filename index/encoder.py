@@ -1,0 +1,327 @@
+"""Texts to vectors: the shipped encoder, or any sentence-transformers model by name or folder.
+
+The shipped encoder (`index/model/`) gives, in one pass, a vector for the whole text and one for
+every token of it; it needs onnxruntime and tokenizers only. Other models give the text's vector
+alone and run through sentence-transformers with the prompts they were trained with.
+
+Both kinds are safe to share between threads and do nothing over the network unless a model that
+is not on this machine is asked for by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from index.errors import EncoderUnavailable
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding as Pieces
+
+MODEL = Path(__file__).with_name("model")
+DIGESTS = "digests.json"
+GRAPH = "model.onnx"
+MAX_TOKENS = 256  # [CLS] and [SEP] included; what follows is not seen by the encoder
+BATCH_TOKENS = 4096  # padded tokens of one run: some 30 MB of activations
+MAX_THREADS = 4  # by default: a server stays responsive while it indexes
+
+# A literal "[SEP]" in a text would be read as the special token. A full-width bracket is folded
+# to the same character afterwards and leaves every offset where it was.
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+# (part of the name, query prompt, document prompt), from each model's card; first match wins.
+PROMPTS: tuple[tuple[str, str, str], ...] = (
+    ("ruri-v3", "検索クエリ: ", "検索文書: "),
+    ("ruri-", "クエリ: ", "文章: "),
+    (
+        "multilingual-e5-large-instruct",
+        "Instruct: Given a question, retrieve passages that answer it\nQuery: ",
+        "",
+    ),
+    ("e5-", "query: ", "passage: "),
+    ("glucose-base-ja-v2", "query: ", "passage: "),
+    ("glucose-base-ja", "", ""),
+    ("bge-m3", "", ""),
+    ("static-embedding-japanese", "", ""),
+)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an encoder makes of n texts; text i has tᵢ tokens, [CLS] and [SEP] not counted.
+
+    vectors   float32 (n, dimension), L2-normalised
+    tokens    float32 (tᵢ, token_dimension) each, L2-normalised; None without a token head
+    weights   float32 (tᵢ,) each: how much a token counts when the text is a query, ≥ 0
+    offsets   int32 (tᵢ, 2) each: a token's span in the text as it was given, in code points
+    """
+
+    vectors: np.ndarray
+    tokens: list[np.ndarray] | None = None
+    weights: list[np.ndarray] | None = None
+    offsets: list[np.ndarray] | None = None
+
+
+class Encoder(Protocol):
+    """The contract of every encoder.
+
+    `fingerprint` names weights, prompts and length limit: two encoders with one fingerprint give
+    the same vectors. `token_dimension` is 0 for an encoder without token vectors.
+    """
+
+    name: str
+    fingerprint: str
+    dimension: int
+    token_dimension: int
+    max_tokens: int
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoding: ...
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoding: ...
+
+
+def load_encoder(name: str = "", *, threads: int = 0) -> Encoder:
+    """The shipped encoder for "", else the sentence-transformers model of that name or folder.
+
+    `threads` bounds the CPU threads; 0 means all cores, but no more than `MAX_THREADS`.
+
+    Raises EncoderUnavailable when the model cannot be loaded or its files are damaged.
+    """
+    threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
+    if not name:
+        return KikuEncoder(MODEL, name="kiku", threads=threads)
+    folder = Path(name).expanduser()
+    if (folder / GRAPH).is_file() and (folder / DIGESTS).is_file():
+        return KikuEncoder(folder, name=name, threads=threads)
+    return SentenceTransformersEncoder(name, threads=threads)
+
+
+class KikuEncoder:
+    """A model folder written by `index.training`, run by onnxruntime on the CPU."""
+
+    def __init__(self, folder: Path, *, name: str = "kiku", threads: int = 1) -> None:
+        self.name = name
+        self.max_tokens = MAX_TOKENS
+        digests = _verified_digests(folder)
+        self.fingerprint = _digest(digests, f"{self.max_tokens}")
+        try:
+            self._tokenizer, self._session = _open(folder, threads)
+        except Exception as error:  # both libraries raise their own bare exceptions
+            raise EncoderUnavailable(
+                f"The encoder in {folder} cannot be opened: {error}", hint=_REPAIR
+            ) from error
+        vectors, tokens, _ = self._session.get_outputs()
+        self.dimension = int(vectors.shape[-1])
+        self.token_dimension = int(tokens.shape[-1])
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoding:
+        """Vectors, token vectors and token weights of questions."""
+        return self._encode(texts)
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoding:
+        """Vectors, token vectors and offsets of passages (with their title, where they have one)."""
+        return self._encode(texts)
+
+    def _encode(self, texts: Sequence[str]) -> Encoding:
+        count = len(texts)
+        vectors = np.zeros((count, self.dimension), np.float32)
+        empty = np.zeros((0, self.token_dimension), np.float32)
+        tokens = [empty] * count
+        weights = [empty[:, 0]] * count
+        pieces = self._tokenizer.encode_batch([_neutral(t) for t in texts]) if texts else []
+        lengths = [min(len(p.ids), self.max_tokens) for p in pieces]
+        for batch in _batches(lengths):
+            ids, mask = _padded([pieces[i] for i in batch], self.max_tokens)
+            outputs = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+            vectors[batch] = outputs[0]
+            for row, i in enumerate(batch):
+                inner = slice(1, lengths[i] - 1)
+                tokens[i] = outputs[1][row, inner].copy()
+                weights[i] = outputs[2][row, inner].copy()
+        offsets = [
+            np.array(p.offsets[1 : length - 1], np.int32).reshape(-1, 2)
+            for p, length in zip(pieces, lengths, strict=True)
+        ]
+        return Encoding(vectors, tokens, weights, offsets)
+
+
+class SentenceTransformersEncoder:
+    """Any sentence-transformers model; slower to start, since it needs torch."""
+
+    token_dimension = 0
+
+    def __init__(self, name: str, *, threads: int = 1) -> None:
+        self.name = name
+        self._model = _load_sentence_transformer(name, threads)
+        self.dimension = int(self._model.get_embedding_dimension() or 0)
+        self.max_tokens = int(self._model.max_seq_length or 0)
+        self._query, self._document = _prompts(name, self._model.prompts)
+        self.fingerprint = _digest(
+            {"weights": _weights_identity(name, self._model), "query": self._query,
+             "document": self._document}, f"{self.max_tokens}"
+        )  # fmt: skip
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoding:
+        """Vectors of questions, with the model's query prompt."""
+        return self._encode(self._model.encode_query, texts, self._query)
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoding:
+        """Vectors of passages, with the model's document prompt."""
+        return self._encode(self._model.encode_document, texts, self._document)
+
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str) -> Encoding:
+        if not texts:
+            return Encoding(np.zeros((0, self.dimension), np.float32))
+        vectors = encode(
+            list(texts),
+            prompt=prompt,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return Encoding(np.asarray(vectors, np.float32))
+
+
+_DEFAULT = "Leave KIKU_ENCODER empty to use the encoder that ships with Kiku; it needs no network."
+_REPAIR = "Restore the folder from the repository (or install Kiku again)."
+
+
+def _open(folder: Path, threads: int) -> tuple[Any, Any]:
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Waiting threads sleep: other work on the machine goes on.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(
+        str(folder / GRAPH), options, providers=["CPUExecutionProvider"]
+    )
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, session
+
+
+def _verified_digests(folder: Path) -> dict[str, str]:
+    """The digests file of the folder, once every file in it was found to be as it says."""
+    try:
+        digests: dict[str, str] = json.loads((folder / DIGESTS).read_text("utf-8"))
+        for name, wanted in digests.items():
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != wanted:
+                raise EncoderUnavailable(
+                    f"The encoder's file {folder / name} is damaged: its digest is not the one in "
+                    f"{DIGESTS}.",
+                    hint=_REPAIR,
+                )
+    except (OSError, ValueError) as error:
+        raise EncoderUnavailable(
+            f"The encoder's folder {folder} is incomplete: {error}", hint=_REPAIR
+        ) from error
+    return digests
+
+
+def _digest(parts: dict[str, str], *more: str) -> str:
+    told = json.dumps([sorted(parts.items()), *more], ensure_ascii=False)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _neutral(text: str) -> str:
+    if "[" in text:
+        for special in _SPECIAL:
+            text = text.replace(special, "［" + special[1:])
+    return text
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of texts of like length together, each batch within `BATCH_TOKENS` when padded."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    start = 0
+    while start < len(order):
+        size = max(1, BATCH_TOKENS // lengths[order[start]])
+        yield order[start : start + size]
+        start += size
+
+
+def _padded(pieces: Sequence[Pieces], limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Piece ids and attention mask, int64 (n, t), each text cut to `limit` with its [SEP] kept."""
+    width = min(limit, max(len(p.ids) for p in pieces))
+    ids = np.zeros((len(pieces), width), np.int64)
+    mask = np.zeros_like(ids)
+    for row, piece in enumerate(pieces):
+        length = min(len(piece.ids), width)
+        ids[row, :length] = piece.ids[:length]
+        ids[row, length - 1] = piece.ids[-1]
+        mask[row, :length] = 1
+    return ids, mask
+
+
+def _prompts(name: str, own: dict[str, str]) -> tuple[str, str]:
+    """The prompts of the table, else the model's own, else none."""
+    for part, query, document in PROMPTS:
+        if part in name.lower():
+            return query, document
+    return own.get("query") or "", own.get("document") or own.get("passage") or ""
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or Path(name).exists()
+
+
+def _load_sentence_transformer(name: str, threads: int) -> Any:
+    if _is_path(name) and not Path(name).expanduser().is_dir():
+        raise EncoderUnavailable(f"There is no encoder folder {name!r}.", hint=_DEFAULT)
+    try:
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        torch.set_num_threads(threads)
+        try:
+            model = SentenceTransformer(name, device="cpu", local_files_only=True)
+        except Exception:
+            if _is_path(name):
+                raise
+            _ask_hub(name)
+            model = SentenceTransformer(name, device="cpu")
+    except Exception as error:  # whatever a hub, a proxy or a half-written folder brings up
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EncoderUnavailable(
+            f"The encoder {name!r} cannot be loaded: {reason}", hint=_DEFAULT
+        ) from error
+    return model.float()  # half precision is an order of magnitude slower on a CPU
+
+
+def _ask_hub(name: str) -> None:
+    """Fail within seconds, not after minutes of retries, where there is no network or no such
+    model."""
+    from huggingface_hub import HfApi
+
+    HfApi().model_info(name, timeout=10)
+
+
+def _weights_identity(name: str, model: Any) -> str:
+    """The commit a model was downloaded at, or a digest of a local folder's files."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        digest = hashlib.sha256()
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in {".safetensors", ".bin", ".json", ".model", ".txt"}:
+                digest.update(str(file.relative_to(folder)).encode())
+                with file.open("rb") as raw:
+                    digest.update(hashlib.file_digest(raw, "sha256").digest())
+        return digest.hexdigest()
+    config = getattr(model, "config", None) or getattr(
+        getattr(model[0], "auto_model", None), "config", None
+    )
+    return f"{name}@{getattr(config, '_commit_hash', None) or 'unknown'}"

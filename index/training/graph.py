@@ -1,0 +1,206 @@
+"""The encoder as an ONNX graph whose weights stay in the safetensors files.
+
+The graph is written node by node (a BERT layer is six of them) rather than traced: the result is
+a few kilobytes, uses onnxruntime's own attention and normalisation operators, and refers to the
+weights by offset, so that the model folder holds every weight once. `tests/unit/test_encoder.py`
+compares it with sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
+
+OPSET = 17
+MICROSOFT = "com.microsoft"
+OUTPUTS = ("vectors", "tokens", "weights")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the graph needs to know of the BERT configuration."""
+
+    layers: int
+    heads: int
+    hidden: int
+    token_dimension: int
+    epsilon: float
+
+
+class GraphWriter:
+    """Collects nodes and initializers; names of tensors are those of the safetensors files."""
+
+    def __init__(self, folder: Path, files: tuple[str, ...]) -> None:
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+        self._stored = {
+            name: (file, entry, base)
+            for file in files
+            for base, header in [safetensors_header(folder / file)]
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+        self._known: set[str] = set()
+
+    def stored(self, name: str) -> str:
+        """The float16 tensor `name` as an initializer that lies in its safetensors file."""
+        from onnx import TensorProto
+
+        if name not in self._known:
+            file, entry, base = self._stored[name]
+            if entry["dtype"] != "F16":
+                raise ValueError(f"{name} is {entry['dtype']}, not float16")
+            start, end = entry["data_offsets"]
+            tensor = TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=entry["shape"])
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in (
+                ("location", file),
+                ("offset", base + start),
+                ("length", end - start),
+            ):
+                tensor.external_data.add(key=key, value=str(value))
+            self.initializers.append(tensor)
+            self._known.add(name)
+        return name
+
+    def constant(self, name: str, values: list[int] | list[float], *, scalar: bool = False) -> str:
+        from onnx import TensorProto, helper
+
+        if name not in self._known:
+            kind = TensorProto.INT64 if isinstance(values[0], int) else TensorProto.FLOAT
+            self.initializers.append(
+                helper.make_tensor(name, kind, [] if scalar else [len(values)], values)
+            )
+            self._known.add(name)
+        return name
+
+    def add(
+        self, operator: str, *inputs: str, out: str = "", domain: str = "", **options: object
+    ) -> str:
+        """Append a node and return the name of its first output."""
+        from onnx import helper
+
+        out = out or f"{operator}_{len(self.nodes)}"
+        self.nodes.append(
+            helper.make_node(operator, list(inputs), [out], name=f"n{len(self.nodes)}",
+                             domain=domain, **options)
+        )  # fmt: skip
+        return out
+
+    def weight(self, name: str, *, transposed: bool = False) -> str:
+        """A weight in float32; onnxruntime folds the cast (and the transposition) away."""
+        from onnx import TensorProto
+
+        ready = f"{name}:f32{'T' if transposed else ''}"
+        if ready not in self._known:
+            self._known.add(ready)
+            out = "" if transposed else ready
+            cast = self.add("Cast", self.stored(name), out=out, to=TensorProto.FLOAT)
+            if transposed:
+                self.add("Transpose", cast, out=ready, perm=[1, 0])
+        return ready
+
+
+def safetensors_header(file: Path) -> tuple[int, dict[str, dict[str, list[int] | str]]]:
+    """(where the data begins, the header) of a safetensors file."""
+    with file.open("rb") as raw:
+        (size,) = struct.unpack("<Q", raw.read(8))
+        return 8 + size, json.loads(raw.read(size))
+
+
+def build(folder: Path, shape: Shape, files: tuple[str, str]) -> ModelProto:
+    """The graph over the weight files in `folder`.
+
+    Inputs: `input_ids`, `attention_mask`, int64 (n, t). Outputs: `vectors` float32 (n, hidden)
+    and `tokens` float32 (n, t, token_dimension), L2-normalised; `weights` float32 (n, t).
+    """
+    from onnx import TensorProto, helper
+
+    g = GraphWriter(folder, files)
+    hidden = _embeddings(g, shape)
+    mask = g.add("Cast", "attention_mask", to=TensorProto.INT32)
+    for layer in range(shape.layers):
+        hidden = _layer(g, shape, f"encoder.layer.{layer}", hidden, mask)
+    _outputs(g, hidden)
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "t"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    dims = (["n", shape.hidden], ["n", "t", shape.token_dimension], ["n", "t"])
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, d)
+        for name, d in zip(OUTPUTS, dims, strict=True)
+    ]
+    graph = helper.make_graph(g.nodes, "kiku-encoder", inputs, outputs, g.initializers)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="kiku")
+
+
+def _embeddings(g: GraphWriter, shape: Shape) -> str:
+    from onnx import TensorProto
+
+    pieces = g.add("Gather", g.stored("embeddings.word_embeddings.weight"), "input_ids", axis=0)
+    pieces = g.add("Cast", pieces, to=TensorProto.FLOAT)
+    zero, one, two = (g.constant(f"[{n}]", [n]) for n in (0, 1, 2))
+    length = g.add("Slice", g.add("Shape", "input_ids"), one, two)
+    positions = g.weight("embeddings.position_embeddings.weight")
+    positions = g.add("Slice", positions, zero, length, zero)
+    kind = g.weight("embeddings.token_type_embeddings.weight")
+    kind = g.add("Gather", kind, g.constant("0", [0], scalar=True), axis=0)
+    total = g.add("Add", pieces, g.add("Add", positions, kind))
+    return g.add(
+        "LayerNormalization",
+        total,
+        g.weight("embeddings.LayerNorm.weight"),
+        g.weight("embeddings.LayerNorm.bias"),
+        axis=-1,
+        epsilon=shape.epsilon,
+    )
+
+
+def _layer(g: GraphWriter, shape: Shape, name: str, hidden: str, mask: str) -> str:
+    parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+    weights = g.add("Concat", *(g.weight(f"{p}.weight", transposed=True) for p in parts), axis=1)
+    biases = g.add("Concat", *(g.weight(f"{p}.bias") for p in parts), axis=0)
+    mixed = g.add(
+        "Attention", hidden, weights, biases, mask, domain=MICROSOFT, num_heads=shape.heads
+    )
+    hidden = _residual(g, shape, f"{name}.attention.output", mixed, hidden)
+    wide = g.add("MatMul", hidden, g.weight(f"{name}.intermediate.dense.weight", transposed=True))
+    wide = g.add("BiasGelu", wide, g.weight(f"{name}.intermediate.dense.bias"), domain=MICROSOFT)
+    return _residual(g, shape, f"{name}.output", wide, hidden)
+
+
+def _residual(g: GraphWriter, shape: Shape, name: str, inner: str, hidden: str) -> str:
+    return g.add(
+        "SkipLayerNormalization",
+        g.add("MatMul", inner, g.weight(f"{name}.dense.weight", transposed=True)),
+        hidden,
+        g.weight(f"{name}.LayerNorm.weight"),
+        g.weight(f"{name}.LayerNorm.bias"),
+        g.weight(f"{name}.dense.bias"),
+        domain=MICROSOFT,
+        epsilon=shape.epsilon,
+    )
+
+
+def _outputs(g: GraphWriter, hidden: str) -> None:
+    from onnx import TensorProto
+
+    mask = g.add(
+        "Unsqueeze", g.add("Cast", "attention_mask", to=TensorProto.FLOAT), g.constant("[-1]", [-1])
+    )
+    # The mean's divisor does not matter: the sum is normalised.
+    total = g.add("ReduceSum", g.add("Mul", hidden, mask), g.constant("[1]", [1]), keepdims=0)
+    g.add("LpNormalization", total, out="vectors", axis=-1, p=2)
+    tokens = g.add("MatMul", hidden, g.weight("token.weight", transposed=True))
+    g.add("LpNormalization", tokens, out="tokens", axis=-1, p=2)
+    weight = g.add("MatMul", hidden, g.weight("weight.weight", transposed=True))
+    weight = g.add("Softplus", g.add("Add", weight, g.weight("weight.bias")))
+    g.add("Squeeze", weight, g.constant("[-1]", [-1]), out="weights")

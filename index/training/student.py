@@ -1,0 +1,214 @@
+"""The network that is trained: a BERT body, a sentence vector and a token head.
+
+sentence vector   mean of the last hidden states, L2-normalised
+token vectors     linear 384 → 64, L2-normalised (late interaction: Khattab & Zaharia 2020,
+                  arXiv 2004.12832)
+token weights     softplus(linear 384 → 1): how much a query token counts
+MaxSim(q, d)      Σᵢ wᵢ · maxⱼ qᵢ·dⱼ / Σᵢ wᵢ      without [CLS] and [SEP]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn import functional as F
+from transformers import BertConfig, BertModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+TOKEN_DIMENSION = 64
+HEAD_FILE = "token_head.safetensors"
+
+
+def plain_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float = 1.0,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """Attention as three products: on a CPU, for short bfloat16 sequences, the fused kernel's
+    backward pass is a third slower."""
+    scores = torch.matmul(query * scaling, key.transpose(2, 3))
+    if attention_mask is not None:
+        scores = scores + attention_mask.to(scores.dtype)
+    with torch.autocast(query.device.type, enabled=False):
+        mixed = torch.matmul(scores.softmax(-1), value)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+def use_plain_attention(body: BertModel) -> None:
+    ALL_ATTENTION_FUNCTIONS.register("plain", plain_attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register("plain", ALL_MASK_ATTENTION_FUNCTIONS["eager"])
+    body.config._attn_implementation = "plain"
+
+
+@dataclass
+class Encoded:
+    """A batch of n texts; t is the longest one's length."""
+
+    vectors: torch.Tensor  # (n, dimension), L2-normalised
+    tokens: torch.Tensor  # (n, t, TOKEN_DIMENSION), L2-normalised
+    weights: torch.Tensor  # (n, t), 0 where `mask` is
+    mask: torch.Tensor  # (n, t), True at tokens that count in MaxSim
+
+
+class Student(nn.Module):
+    def __init__(self, body: BertModel, token_dimension: int = TOKEN_DIMENSION) -> None:
+        super().__init__()
+        self.body = body
+        size = body.config.hidden_size
+        self.token = nn.Linear(size, token_dimension, bias=False)
+        self.weight = nn.Linear(size, 1)
+        nn.init.orthogonal_(self.token.weight)
+        nn.init.zeros_(self.weight.weight)
+        nn.init.zeros_(self.weight.bias)
+
+    @classmethod
+    def load(cls, folder: Path) -> Student:
+        """A sentence-transformers folder; without a trained token head it starts orthogonal."""
+        config = BertConfig.from_pretrained(folder)
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+        body = BertModel(config, add_pooling_layer=False)
+        use_plain_attention(body)
+        weights = load_file(folder / "model.safetensors")
+        missing, unexpected = body.load_state_dict(
+            {k: v.float() for k, v in weights.items()}, strict=False
+        )
+        lost = [k for k in missing if "position_ids" not in k]
+        if lost or any("pooler" not in k for k in unexpected):
+            raise ValueError(f"{folder}: not this BERT: lacks {lost}, has {unexpected}")
+        student = cls(body)
+        if (folder / HEAD_FILE).exists():
+            student.load_head(folder / HEAD_FILE)
+        return student
+
+    def load_head(self, file: Path) -> None:
+        head = {k: v.float() for k, v in load_file(file).items()}
+        self.token.load_state_dict({"weight": head["token.weight"]})
+        self.weight.load_state_dict({"weight": head["weight.weight"], "bias": head["weight.bias"]})
+
+    def save_weights(self, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+        """model.safetensors and the head's file, in `dtype`, sorted by name."""
+        body = {k: v.detach().to(dtype).contiguous() for k, v in self.body.state_dict().items()}
+        body = {k: v for k, v in body.items() if "position_ids" not in k}
+        # Nothing uses BERT's pooler; without it transformers reports missing weights.
+        size = self.body.config.hidden_size
+        body["pooler.dense.weight"] = torch.zeros(size, size, dtype=dtype)
+        body["pooler.dense.bias"] = torch.zeros(size, dtype=dtype)
+        save_file(dict(sorted(body.items())), folder / "model.safetensors", {"format": "pt"})
+        head = {
+            f"{name}.{k}": v.detach().to(dtype).contiguous()
+            for name, layer in (("token", self.token), ("weight", self.weight))
+            for k, v in layer.state_dict().items()
+        }
+        save_file(head, folder / HEAD_FILE, {"format": "pt"})
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> Encoded:
+        """`ids` (n, t) padded with 0; `lengths` (n,) counts [CLS] … [SEP]."""
+        position = torch.arange(ids.shape[1], device=ids.device)[None, :]
+        attention = position < lengths[:, None]
+        hidden = self.body(input_ids=ids, attention_mask=attention.long()).last_hidden_state
+        hidden = hidden.float()
+        mean = (hidden * attention[..., None]).sum(1) / lengths[:, None]
+        inner = (position > 0) & (position < lengths[:, None] - 1)
+        weights = F.softplus(self.weight(hidden).float().squeeze(-1)) * inner
+        return Encoded(
+            vectors=F.normalize(mean, dim=-1),
+            tokens=F.normalize(self.token(hidden).float(), dim=-1),
+            weights=weights,
+            mask=inner,
+        )
+
+    def encode(self, ids: Sequence[Sequence[int]], bucket_tokens: int = 4096) -> Encoded:
+        """Any number of texts in their order; run in buckets of like length, so that little
+        is spent on padding."""
+        device = self.token.weight.device
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
+        buckets: list[list[int]] = []
+        for i in order:
+            longest = len(ids[buckets[-1][0]]) if buckets else 0
+            if not buckets or longest * (len(buckets[-1]) + 1) > bucket_tokens:
+                buckets.append([])
+            buckets[-1].append(i)
+        width = len(ids[order[0]])
+        parts = []
+        for bucket in buckets:
+            longest = len(ids[bucket[0]])
+            padded = torch.zeros(len(bucket), longest, dtype=torch.long)
+            for row, i in enumerate(bucket):
+                padded[row, : len(ids[i])] = torch.tensor(ids[i])
+            lengths = torch.tensor([len(ids[i]) for i in bucket])
+            part = self(padded.to(device), lengths.to(device))
+            grow = (0, width - longest)
+            parts.append(
+                Encoded(
+                    part.vectors,
+                    F.pad(part.tokens, (0, 0, *grow)),
+                    F.pad(part.weights, grow),
+                    F.pad(part.mask, grow),
+                )
+            )
+        back = torch.empty(len(ids), dtype=torch.long, device=device)
+        back[torch.tensor(order, device=device)] = torch.arange(len(ids), device=device)
+        return Encoded(
+            *(torch.cat([getattr(p, f) for p in parts])[back]
+              for f in ("vectors", "tokens", "weights", "mask"))
+        )  # fmt: skip
+
+
+def max_similarities(queries: Encoded, documents: Encoded) -> torch.Tensor:
+    """MaxSim of every query with every document: (q, d).
+
+    The matches are found first, without gradients and only between real tokens; the gradient
+    then runs through the matched pairs alone. A tenth of the memory of the padded product.
+    """
+    asked = queries.tokens[queries.mask]  # (tokens of all queries, k)
+    held = documents.tokens[documents.mask]
+    sizes = documents.mask.sum(1).tolist()
+    with torch.no_grad():
+        similarity = asked.to(torch.bfloat16) @ held.to(torch.bfloat16).T
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        match = torch.stack(
+            [
+                part.argmax(1) + a
+                for part, a in zip(similarity.split(sizes, 1), starts, strict=True)
+            ],
+            dim=1,
+        )
+    matched = held.index_select(0, match.flatten()).view(len(asked), len(sizes), -1)
+    best = torch.bmm(matched, asked[:, :, None]).squeeze(-1).float()  # (tokens, d)
+    weights = queries.weights / queries.weights.sum(1, keepdim=True).clamp_min(1e-6)
+    owner = queries.mask.nonzero()[:, 0]
+    total = best.new_zeros(len(queries.mask), len(sizes))
+    return total.index_add(0, owner, best * weights[queries.mask][:, None])
+
+
+def sentence_similarities(
+    queries: Encoded, documents: Encoded, sentence: torch.Tensor, count: int
+) -> torch.Tensor:
+    """MaxSim of query i with each sentence of document i: (n, count), -1 where there is none.
+
+    `sentence` (n, s) names the sentence of every document token, `count` for none.
+    """
+    similarity = torch.einsum("ntk,nsk->nts", queries.tokens, documents.tokens).float()
+    n, t, s = similarity.shape
+    index = sentence.masked_fill(~documents.mask, count)[:, None, :].expand(n, t, s)
+    best = similarity.new_full((n, t, count + 1), -1.0)
+    best = best.scatter_reduce(2, index, similarity, "amax", include_self=True)[..., :count]
+    weights = queries.weights / queries.weights.sum(1, keepdim=True).clamp_min(1e-6)
+    return torch.einsum("ntc,nt->nc", best, weights)
+
+
+def tokenizer_ids(tokenizer: Tokenizer, texts: Sequence[str], limit: int) -> list[list[int]]:
+    """Piece ids with [CLS] and [SEP], cut to `limit` pieces in all."""
+    encoded = [e.ids for e in tokenizer.encode_batch_fast(list(texts))]
+    return [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]

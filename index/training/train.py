@@ -1,0 +1,268 @@
+"""Joint training of sentence vectors and token vectors: seeded, resumable, logged.
+
+Runs unchanged on a CPU (bfloat16 autocast) and on one GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+
+from index.training import losses
+from index.training.batches import Batch, Batches
+from index.training.sources import TrainingData
+from index.training.student import (
+    Encoded,
+    Student,
+    max_similarities,
+    sentence_similarities,
+    tokenizer_ids,
+)
+from index.training.validate import validate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Schedule:
+    """All the numbers of a run."""
+
+    steps: int = 1600
+    warmup: int = 60
+    passages: float = 0.62  # shares of the steps
+    sections: float = 0.16
+    pairs: float = 0.22
+    piece_rate: float = 5e-4
+    body_rate: float = 1e-4
+    head_rate: float = 1e-3
+    temperature: float = 0.05
+    average: float = 0.99  # of the weights, per step
+    query_limit: int = 48
+    document_limit: int = 208
+    save_every: int = 50
+    validate_every: int = 200
+    seed: int = 7
+    scale: float = 1.0  # of the batch sizes
+    final_rate: float = 0.03
+
+
+class Trainer:
+    def __init__(
+        self,
+        student: Student,
+        tokenizer: Tokenizer,
+        data: TrainingData,
+        teacher: torch.nn.Module | None,
+        schedule: Schedule,
+        folder: Path,
+    ) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.student = student.to(self.device)
+        self.scale = torch.nn.Parameter(torch.tensor(3.2, device=self.device))  # log of ~25
+        self.tokenizer = tokenizer
+        self.data = data
+        self.teacher = teacher
+        self.schedule = schedule
+        self.folder = folder
+        self.batches = Batches(data, seed=schedule.seed, scale=schedule.scale)
+        self.average = {k: v.detach().clone() for k, v in student.state_dict().items()}
+        pieces = list(student.body.embeddings.word_embeddings.parameters())
+        heads = [*student.token.parameters(), *student.weight.parameters(), self.scale]
+        taken = {id(p) for p in (*pieces, *heads)}
+        body = [p for p in student.parameters() if id(p) not in taken]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": pieces, "lr": schedule.piece_rate, "weight_decay": 0.0},
+                {"params": body, "lr": schedule.body_rate, "weight_decay": 0.01},
+                {"params": heads, "lr": schedule.head_rate, "weight_decay": 0.0},
+            ],
+            fused=True,
+        )
+        self.step = 0
+        self._rates = [g["lr"] for g in self.optimizer.param_groups]
+
+    def _factor(self) -> float:
+        """Linear warm-up, then linear decay to `final_rate` of the rate."""
+        s = self.schedule
+        if self.step < s.warmup:
+            return (self.step + 1) / s.warmup
+        rest = max(0.0, (s.steps - self.step) / max(1, s.steps - s.warmup))
+        return s.final_rate + (1 - s.final_rate) * rest
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+        s = self.schedule
+        limit = s.query_limit if batch.kind != "pairs" else 96
+        query_ids = tokenizer_ids(self.tokenizer, batch.queries, limit)
+        encodings = self.tokenizer.encode_batch(batch.texts())
+        document_ids, sentence_of = [], []
+        for encoding, parts in zip(encodings, batch.documents, strict=True):
+            ids = encoding.ids
+            ends = np.cumsum([len(p) for p in parts])
+            starts = np.array([a for a, _ in encoding.offsets])
+            owner = np.searchsorted(ends, starts, side="right")
+            if len(ids) > s.document_limit:
+                ids = [*ids[: s.document_limit - 1], ids[-1]]
+            document_ids.append(ids)
+            sentence_of.append(owner[: len(ids)])
+        with torch.autocast(self.device.type, torch.bfloat16):
+            queries = self.student.encode(query_ids)
+            documents = self.student.encode(document_ids)
+        positive = torch.tensor(batch.positive, device=self.device)
+        ignore = torch.zeros(len(positive), len(document_ids), dtype=torch.bool, device=self.device)
+        for q, d in batch.ignore:
+            ignore[q, d] = True
+        dense = queries.vectors @ documents.vectors.T / s.temperature
+        with torch.autocast(self.device.type, torch.bfloat16):
+            late = max_similarities(queries, documents) * self.scale.exp()
+        told = {
+            "dense": losses.contrast(dense, positive, ignore),
+            "late": losses.contrast(late, positive, ignore),
+            "imitate": 0.5 * losses.imitate(dense, late, ignore),
+        }
+        if batch.kind == "passages":
+            told["sentence"] = 0.5 * self._sentence_loss(batch, queries, documents, sentence_of)
+            self.batches.remember(batch, documents.vectors.detach().cpu().numpy())
+        if batch.kind == "pairs" and self.teacher is not None:
+            with torch.no_grad():
+                target = self.teacher.encode(
+                    batch.queries,
+                    convert_to_tensor=True,
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                ).clone()
+            told["teacher"] = 2.0 * (
+                losses.translation_distance(queries.vectors, target)
+                + losses.translation_distance(documents.vectors, target)
+            )
+        with torch.no_grad():
+            right = (dense.masked_fill(ignore, -1e4).argmax(1) == positive).float().mean().item()
+            right_late = (
+                (late.masked_fill(ignore, -1e4).argmax(1) == positive).float().mean().item()
+            )
+        pieces = sum(map(len, query_ids)) + sum(map(len, document_ids))
+        numbers = {k: v.item() for k, v in told.items()}
+        return sum(told.values()), {
+            **numbers,
+            "acc": right,
+            "acc_late": right_late,
+            "pieces": pieces,
+        }
+
+    def _sentence_loss(
+        self, batch: Batch, queries: Encoded, documents: Encoded, sentence_of: list[np.ndarray]
+    ) -> torch.Tensor:
+        """Of the positive document's sentences, the one with the answer must be nearest."""
+        count = max(len(parts) for parts in batch.documents)
+        owners = np.full((len(sentence_of), documents.mask.shape[1]), count, np.int64)
+        for row, owner in enumerate(sentence_of):
+            owners[row, : len(owner)] = np.minimum(owner, count)
+        owners[owners == 0] = count  # the title line is no sentence
+        positive = torch.tensor(batch.positive, device=self.device)
+        own = Encoded(
+            documents.vectors[positive],
+            documents.tokens[positive],
+            documents.weights[positive],
+            documents.mask[positive],
+        )
+        sentence = torch.tensor(owners, device=self.device)[positive]
+        scores = sentence_similarities(queries, own, sentence, count) * self.scale.exp()
+        target = torch.tensor(batch.sentence, device=self.device)
+        reached = scores.gather(1, target[:, None]).squeeze(1) > -0.99 * self.scale.exp()
+        if not reached.any():
+            return scores.sum() * 0
+        return F.cross_entropy(scores[reached], target[reached])
+
+    def run(self) -> None:
+        """Train to the end of the schedule, saving and validating on the way."""
+        s = self.schedule
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "schedule.json").write_text(json.dumps(asdict(s), indent=1))
+        shares = {"passages": s.passages, "sections": s.sections, "pairs": s.pairs}
+        seen, began, clock = 0, time.monotonic(), time.monotonic()
+        while self.step < s.steps:
+            batch = self.batches.next(self.step, shares)
+            if len(batch.queries) < 2:
+                self.step += 1
+                continue
+            loss, numbers = self.loss(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * self._factor()
+            self.optimizer.step()
+            self.step += 1
+            seen += int(numbers["pieces"])
+            if self.step % 4 == 0:
+                self._average(min(s.average**4, self.step / (self.step + 40)))
+            if self.step % 10 == 0:
+                shown = " ".join(f"{k} {v:.3f}" for k, v in numbers.items() if k != "pieces")
+                speed = seen / (time.monotonic() - clock)
+                log.info(
+                    "step %d %s %s | %d q %d d %.0f pieces/s %.2f s/step %.0f min",
+                    self.step, batch.kind, shown, len(batch.queries), len(batch.documents), speed,
+                    (time.monotonic() - clock) / 10, (time.monotonic() - began) / 60,
+                )  # fmt: skip
+                seen, clock = 0, time.monotonic()
+            if self.step % s.save_every == 0 or self.step == s.steps:
+                self.save()
+            if self.step % s.validate_every == 0 or self.step == s.steps:
+                self.check()
+                clock = time.monotonic()
+
+    @torch.no_grad()
+    def _average(self, keep: float) -> None:
+        for k, v in self.student.state_dict().items():
+            if v.dtype.is_floating_point:
+                self.average[k].lerp_(v, 1 - keep)
+
+    def averaged(self) -> Student:
+        """A student with the averaged weights."""
+        copy = Student(type(self.student.body)(self.student.body.config, add_pooling_layer=False))
+        copy.load_state_dict(self.average)
+        return copy.to(self.device)
+
+    def check(self) -> None:
+        numbers = validate(self.averaged(), self.tokenizer, self.data.validation)
+        told = " ".join(f"{k} {v:.4f}" for k, v in numbers.items())
+        log.info("validation at step %d: %s", self.step, told)
+        with (self.folder / "validation.jsonl").open("a") as out:
+            out.write(json.dumps({"step": self.step, **numbers}) + "\n")
+
+    def save(self) -> None:
+        """The whole state, replaced in one rename."""
+        state = {
+            "step": self.step,
+            "student": self.student.state_dict(),
+            "average": self.average,
+            "scale": self.scale.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "position": self.batches.position,
+            "memory": torch.from_numpy(self.batches.memory),
+        }
+        torch.save(state, self.folder / "state.tmp")
+        (self.folder / "state.tmp").rename(self.folder / "state.pt")
+
+    def resume(self) -> bool:
+        """Go on from the folder's state, if there is one."""
+        if not (self.folder / "state.pt").exists():
+            return False
+        state = torch.load(self.folder / "state.pt", map_location=self.device, weights_only=True)
+        self.student.load_state_dict(state["student"])
+        self.average = state["average"]
+        with torch.no_grad():
+            self.scale.copy_(state["scale"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.batches.position = {k: tuple(v) for k, v in state["position"].items()}
+        self.batches.memory = state["memory"].cpu().numpy()
+        log.info("resumed at step %d", self.step)
+        return True

@@ -87,6 +87,11 @@ class Answerer:
         """The confidence below which the answer is that the documents don't say."""
         return self._threshold
 
+    @property
+    def calibration(self) -> Calibration:
+        """What turns features into a confidence."""
+        return self._calibration
+
     def features(self, question: Question) -> Mapping[str, float]:
         """What the confidence of the answer is made from; empty where nothing is found.
 

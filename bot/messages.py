@@ -128,7 +128,7 @@ SLACK: dict[Language, SlackMessages] = {
     "ja": SlackMessages(
         greeting="こんにちは。登録された文書から、根拠となる箇所を添えてお答えします。",
         prompts_title="たとえば、こんなことを尋ねられます",
-        prompt="{topic}について教えてください",
+        prompt="{topic}とは何ですか？",
         searching="文書を調べています…",
         waiting="順番待ちです（前に{count}件）…",
         slow_title="調べています",
@@ -192,7 +192,7 @@ SLACK: dict[Language, SlackMessages] = {
     "en": SlackMessages(
         greeting="Hello. I answer from the documents you registered, and show where it is written.",
         prompts_title="You could ask, for example",
-        prompt="Tell me about {topic}",
+        prompt="What is {topic}?",
         searching="is looking through the documents…",
         waiting="has your question in the queue ({count} before it)…",
         slow_title="Looking",

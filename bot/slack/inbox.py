@@ -11,9 +11,8 @@ from typing import Protocol
 
 import structlog
 
-from bot.database import Database
 from bot.errors import StoreUnavailable
-from bot.slack.ledger import Delivery, Job, Ledger, process_name
+from bot.slack.ledger import Delivery, Job, Ledger
 
 POLL_SECONDS = 1.0  # how soon the work of a crashed replica, or a retry that came due, is seen
 # Deliveries of one moment are read by several threads; a short wait lets them line up by time.
@@ -46,17 +45,11 @@ class _Running:
 
 
 class Inbox:
-    """Hands what is in the ledger to a handler, at most `workers` jobs at a time.
+    """Hands what is in the ledger to a handler, at most `workers` jobs at a time."""
 
-    What this process has taken on is its own for `lease` seconds; it is extended while it lives.
-    """
-
-    def __init__(
-        self, database: Database, handler: Handler, *, workers: int = 8, lease: float = 30.0
-    ) -> None:
-        self.ledger = Ledger(database, process_name(), lease=lease)
+    def __init__(self, ledger: Ledger, handler: Handler, *, workers: int = 8) -> None:
+        self._ledger = ledger
         self._handler = handler
-        self._lease = lease
         self._free = threading.Semaphore(workers)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="slack-worker")
         self._running: dict[int, _Running] = {}
@@ -69,7 +62,7 @@ class Inbox:
 
     def start(self) -> None:
         """Begins to work, with what an earlier process left behind."""
-        self.ledger.take_over()
+        self._ledger.take_over()
         self._dispatcher.start()
         self._keeper.start()
         self._changed.set()
@@ -88,7 +81,7 @@ class Inbox:
 
         Raises StoreUnavailable: then it must not be acknowledged, so that Slack sends it again.
         """
-        new = self.ledger.add(delivery)
+        new = self._ledger.add(delivery)
         self._changed.set()
         return new
 
@@ -110,7 +103,7 @@ class Inbox:
             return False
         job = None
         try:
-            job = self.ledger.take(busy_channels=self._full_channels())
+            job = self._ledger.take(busy_channels=self._full_channels())
         finally:
             if job is None:
                 self._free.release()
@@ -130,7 +123,7 @@ class Inbox:
         try:
             if job.attempts > ATTEMPTS:
                 log.error("slack_job_given_up", job=job.number, kind=job.kind)
-                self.ledger.finish(job.number)
+                self._ledger.finish(job.number)
             else:
                 self._handler.handle(job)
         except Exception:
@@ -146,7 +139,7 @@ class Inbox:
 
     def _put_back(self, job: Job) -> None:
         try:
-            self.ledger.postpone(job.number, RETRY_SECONDS)
+            self._ledger.postpone(job.number, RETRY_SECONDS)
         except StoreUnavailable as error:  # its lease runs out, and it is taken again then
             log.error("slack_inbox_stalled", reason=error.message)
 
@@ -157,9 +150,9 @@ class Inbox:
             try:
                 with self._lock:
                     running = list(self._running.values())
-                if running and time.monotonic() - extended > self._lease / 4:
+                if running and time.monotonic() - extended > self._ledger.lease / 4:
                     extended = time.monotonic()
-                    self.ledger.extend([one.job.number for one in running])
+                    self._ledger.extend([one.job.number for one in running])
                 self._tell(running)
             except Exception:
                 log.exception("slack_inbox_stalled")
@@ -169,6 +162,6 @@ class Inbox:
             if not one.told and time.monotonic() - one.since > SLOW_SECONDS:
                 one.told = True
                 self._handler.slow(one.job)
-        for job, before in self.ledger.waiting(SLOW_SECONDS):
-            self.ledger.note(job.number, notice="waiting")
+        for job, before in self._ledger.waiting(SLOW_SECONDS):
+            self._ledger.note(job.number, notice="waiting")
             self._handler.waiting(job, before)

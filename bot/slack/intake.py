@@ -69,6 +69,23 @@ def from_event(body: Payload, around: Surroundings) -> Delivery | None:
     return _question(body, event, around, addressed=addressed)
 
 
+def from_thread_start(body: Payload, team: str, enterprise: str) -> Delivery:
+    """A new thread in the assistant pane, to be greeted."""
+    thread: Payload = body["event"]["assistant_thread"]
+    channel, ts, user = thread["channel_id"], thread["thread_ts"], thread["user_id"]
+    request = {"user": user, "user_team": team, "enterprise": enterprise, "thread_ts": ts}
+    return Delivery(
+        team,
+        channel,
+        f"greeting:{ts}",
+        lane_of(team, channel, ts),
+        "greeting",
+        request,
+        event_ts=body["event"].get("event_ts") or ts,
+        event_id=body.get("event_id"),
+    )
+
+
 def from_command(body: Payload) -> Delivery:
     """A slash command with a question; answered so that only its author sees it."""
     team, channel, trigger = body["team_id"], body["channel_id"], body["trigger_id"]

@@ -20,7 +20,7 @@ from bot.database import Database
 from bot.tables import SlackQuestionRow as Row
 from bot.tables import storable
 
-Kind = Literal["message", "edit", "delete", "command", "publish"]
+Kind = Literal["message", "edit", "delete", "command", "publish", "greeting"]
 LOOKED_AT = 50  # due rows looked at for one that may start
 
 
@@ -77,7 +77,7 @@ class Ledger:
     def __init__(self, database: Database, owner: str, *, lease: float = 30.0) -> None:
         self._database = database
         self._owner = owner
-        self._lease = timedelta(seconds=lease)
+        self.lease = lease
 
     def add(self, delivery: Delivery) -> bool:
         """Writes a delivery down; False when it is known already. Returns once it is durable."""
@@ -128,7 +128,11 @@ class Ledger:
         if row is None or not session.scalar(_startable(now).where(Row.number == number)):
             return None
         recovered = row.state != "queued" or row.attempts > 0
-        row.state, row.owner, row.until = "running", self._owner, now + self._lease
+        row.state, row.owner, row.until = (
+            "running",
+            self._owner,
+            now + timedelta(seconds=self.lease),
+        )
         row.attempts += 1
         return _job(row, recovered=recovered)
 
@@ -136,7 +140,11 @@ class Ledger:
         """Keeps what this process has taken on for another lease."""
         own = and_(Row.owner == self._owner, Row.number.in_(numbers), Row.state != "done")
         with self._database.write() as session:
-            session.execute(update(Row).where(own).values(until=datetime.now(UTC) + self._lease))
+            session.execute(
+                update(Row)
+                .where(own)
+                .values(until=datetime.now(UTC) + timedelta(seconds=self.lease))
+            )
 
     def take_over(self) -> None:
         """Makes due at once what dead processes of this host had taken on."""

@@ -1,0 +1,186 @@
+"""The views around the answers: App Home, suggested questions, the two dialogs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bot.messages import SLACK, SlackMessages
+from bot.records import Answer, Language, Question
+from bot.slack.access import ChannelSettings, Collections
+from bot.slack.blocks import Block, bullets, cut, rich_text, section, words
+from index.errors import KikuError
+from index.records import DocumentSummary
+
+View = dict[str, Any]
+
+DOCUMENTS_LISTED = 30
+PROMPTS = 4
+PROMPTS_TRIED = 12
+TITLE_CHARS = 40
+OPTIONS = 100  # of a select menu, at most
+
+
+def home_view(
+    documents: Sequence[DocumentSummary], recent: Sequence[str], language: Language, command: str
+) -> View:
+    """App Home: how to ask, what is indexed, what this person asked."""
+    texts = SLACK[language]
+    shown = [cut(document.title, 120) for document in documents[:DOCUMENTS_LISTED]]
+    if len(documents) > len(shown):
+        shown.append(texts.home_more_documents.format(count=len(documents) - len(shown)))
+    title = texts.home_documents.format(count=len(documents))
+    blocks: list[Block] = [
+        {"type": "header", "text": _plain(texts.home_title)},
+        *_titled(texts.home_how, help_lines(texts, command)),
+        {"type": "divider"},
+        *_titled(title, shown or [texts.home_no_documents]),
+        {"type": "divider"},
+        *_titled(texts.home_recent, [cut(one, 200) for one in recent] or [texts.home_no_recent]),
+    ]
+    return {"type": "home", "blocks": blocks}
+
+
+def help_lines(texts: SlackMessages, command: str) -> list[str]:
+    """How to ask, a line a way."""
+    return [line.format(command=command) for line in texts.help]
+
+
+def comment_view(answer_id: str, language: Language) -> View:
+    """The dialog that asks what was wrong with an answer."""
+    texts = SLACK[language]
+    comment = {
+        "type": "input",
+        "block_id": "comment",
+        "optional": True,
+        "label": _plain(texts.comment_label),
+        "element": {
+            "type": "plain_text_input",
+            "action_id": "comment",
+            "multiline": True,
+            "max_length": 2000,
+            "placeholder": _plain(texts.comment_hint),
+        },
+    }
+    return {
+        "type": "modal",
+        "callback_id": "comment",
+        "private_metadata": answer_id,
+        "title": _plain(texts.comment_title),
+        "submit": _plain(texts.send),
+        "close": _plain(texts.close),
+        "blocks": [comment],
+    }
+
+
+def settings_view(
+    channel: str, chosen: ChannelSettings, collections: Sequence[str], language: Language
+) -> View:
+    """The dialog of `/kiku 設定`. `collections`: those that this person may open to the channel."""
+    texts = SLACK[language]
+    listen = _option(texts.settings_listen_on, "on")
+    blocks: list[Block] = [rich_text(section(texts.settings_intro))]
+    options = [_option(name, name) for name in collections[:OPTIONS] if 0 < len(name) <= 75]
+    if options:
+        initial = [one for one in options if one["value"] in (chosen.collections or ())]
+        blocks.append(
+            {
+                "type": "input",
+                "block_id": "collections",
+                "optional": True,
+                "label": _plain(texts.settings_collections),
+                "hint": _plain(texts.settings_collections_hint),
+                "element": {
+                    "type": "multi_static_select",
+                    "action_id": "collections",
+                    "options": options,
+                    **({"initial_options": initial} if initial else {}),
+                },
+            }
+        )
+    blocks.append(
+        {
+            "type": "input",
+            "block_id": "listen",
+            "optional": True,
+            "label": _plain(texts.settings_listen),
+            "element": {
+                "type": "checkboxes",
+                "action_id": "listen",
+                "options": [listen],
+                **({"initial_options": [listen]} if chosen.listen else {}),
+            },
+        }
+    )
+    return {
+        "type": "modal",
+        "callback_id": "channel_settings",
+        "private_metadata": json.dumps({"channel": channel}),
+        "title": _plain(texts.settings_title),
+        "submit": _plain(texts.save),
+        "close": _plain(texts.close),
+        "blocks": blocks,
+    }
+
+
+def chosen_settings(view: View) -> tuple[str, ChannelSettings]:
+    """The channel and what was chosen for it, out of a submitted `settings_view`."""
+    values = view["state"]["values"]
+    selected = values.get("collections", {}).get("collections", {}).get("selected_options") or []
+    listen = values["listen"]["listen"].get("selected_options") or []
+    collections = [option["value"] for option in selected]
+    channel = json.loads(view["private_metadata"])["channel"]
+    return channel, ChannelSettings(collections or None, bool(listen))
+
+
+class Prompts:
+    """Questions about the documents that Kiku can answer, looked for once a generation."""
+
+    def __init__(
+        self,
+        documents: Callable[[Collections], Sequence[DocumentSummary]],
+        generation: Callable[[], str],
+        try_out: Callable[[Question], Answer],
+    ) -> None:
+        """`try_out` answers a question without keeping it."""
+        self._documents = documents
+        self._generation = generation
+        self._try_out = try_out
+        self._found: tuple[object, list[str]] = None, []
+
+    def __call__(self, visible: Collections, language: Language) -> list[str]:
+        """At most four questions; none where there is nothing to ask about."""
+        try:
+            wanted = (self._generation(), visible, language)
+            if self._found[0] != wanted:
+                self._found = wanted, self._look(visible, language)
+            return self._found[1]
+        except KikuError:  # no index yet: a greeting without suggestions
+            return []
+
+    def _look(self, visible: Collections, language: Language) -> list[str]:
+        documents = self._documents(visible)
+        step = max(1, len(documents) // PROMPTS_TRIED)
+        found: list[str] = []
+        for document in documents[::step][:PROMPTS_TRIED]:
+            topic = document.title.strip()
+            if not 0 < len(topic) <= TITLE_CHARS or len(found) == PROMPTS:
+                continue
+            question = SLACK[language].prompt.format(topic=topic)
+            asked = Question(question, collections=visible, top_k=1, channel="slack")
+            if self._try_out(asked).status == "answered":
+                found.append(question)
+        return found
+
+
+def _titled(title: str, lines: Sequence[str]) -> list[Block]:
+    return [rich_text(section(words(title, bold=True)), bullets(lines))]
+
+
+def _option(label: str, value: str) -> Block:
+    return {"text": _plain(cut(label, 75)), "value": value}
+
+
+def _plain(text: str) -> Block:
+    return {"type": "plain_text", "text": text, "emoji": False}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bot.cli_eval import app as eval_app
 from bot.settings import Settings, load_settings
 from index.errors import KikuError, SourceError
 
@@ -28,6 +29,7 @@ keys_app = typer.Typer(help="API キーを作る。", no_args_is_help=True)
 feedback_app = typer.Typer(help="評価と未回答の質問を取り出す。", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(eval_app, name="eval")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON で出力する")]
 TopK = Annotated[int | None, typer.Option("--top-k", min=1, max=50, help="引用の数の上限")]
@@ -36,7 +38,6 @@ TopK = Annotated[int | None, typer.Option("--top-k", min=1, max=50, help="引用
 def main() -> None:
     """Runs the command line; the console script."""
     # documents
-    # eval
 
 
 

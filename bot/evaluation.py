@@ -1,21 +1,45 @@
-"""Answers, measured: every question of a set asked as a user would, follow-ups as conversations."""
+"""`kiku eval`: searches and answers of a whole set measured on an index, as a user would get them.
+
+Nothing is remembered: no conversation, question or rating of an evaluation reaches the store.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol, cast
 
+import numpy as np
+
+from bot.answer import Answerer
+from bot.confidence import Calibration
 from bot.records import Answer, Citation, Question, Turn
+from bot.settings import Settings
+from bot.wiring import CALIBRATION_FILE, open_encoder, read_synonyms
 from index.errors import KikuError
-from index.evaluation import abstention
+from index.evaluation import abstention, retrieval
+from index.evaluation.calibration import Calibrated, Logistic, refuse_too_few
+from index.evaluation.calibration import calibrate as fit
+from index.evaluation.corpus import FOLDER, build_corpus
 from index.evaluation.datasets import Case, Dataset
-from index.evaluation.records import AnswerLeg, AnswerRow, Excerpt
-from index.evaluation.retrieval import Progress, around
-from index.records import Document
+from index.evaluation.records import AnswerLeg, AnswerRow, Evaluation, Excerpt
+from index.evaluation.retrieval import Mode, Progress, around
+from index.fuse import fuse
+from index.generation import write_durably
+from index.records import Document, Hit
+from index.retrieve import Retriever
 
+FUSED = "fused"
+"""A mode for evaluations only: the hybrid without its second stage."""
+CANDIDATES = 64
 KEPT = 3
+BuildProgress = Callable[[str, int, int], None]
 _MARKER = re.compile(r"\s*\[\d+\]")
 
 
@@ -31,6 +55,110 @@ class Reads(Protocol):
     def document(
         self, document_id: str, collections: frozenset[str] | None = None
     ) -> Document | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a set is asked against; `passage_ids` is None where the set judges no passages."""
+
+    retriever: Retriever
+    answerer: Answerer
+    passage_ids: dict[str, str] | None
+
+
+def prepare(
+    settings: Settings,
+    dataset: Dataset,
+    *,
+    corpus: str = "",
+    progress: BuildProgress = lambda stage, done, total: None,
+) -> Bench:
+    """Opens the current index for a set of questions, or builds one of the set's passages.
+
+    `corpus` names the folder of that index in the home folder; sets that share one share what the
+    encoder has read. Raises IndexMissing and the like, EncoderUnavailable, SettingsError.
+    """
+    encoder, _ = open_encoder(settings)
+    home, ids = settings.home, None
+    if dataset.judged:
+        home = settings.home / FOLDER / (corpus or dataset.corpus_digest)
+        ids = build_corpus(home, dataset, encoder=encoder, progress=progress)
+    retriever = Retriever.open(home, encoder=encoder, synonyms=read_synonyms(settings))
+    answerer = Answerer(
+        lambda: retriever,
+        calibration=Calibration.read(settings.home / CALIBRATION_FILE),
+        threshold=settings.threshold,
+        max_question_chars=settings.max_question_chars,
+    )
+    return Bench(retriever, answerer, ids)
+
+
+def run(
+    bench: Bench,
+    dataset: Dataset,
+    modes: Sequence[str],
+    *,
+    left_out: float = 0.0,
+    answers: bool = True,
+    progress: Callable[[str], Progress] = lambda label: iter,
+) -> Evaluation:
+    """Measures retrieval in `modes` (FUSED, or a mode of the retriever) and the answers.
+
+    `progress` makes, for the name of a leg, what its questions are passed through.
+    """
+    started = time.perf_counter()
+    legs = {
+        mode: retrieval.evaluate(
+            BeforeReading(bench.retriever) if mode == FUSED else bench.retriever,
+            dataset,
+            "hybrid" if mode == FUSED else cast(Mode, mode),
+            passage_ids=bench.passage_ids,
+            progress=progress(mode),
+        )
+        for mode in modes
+    }
+    answered = None
+    if answers:
+        answered = evaluate(
+            bench.answerer,
+            bench.retriever,
+            dataset,
+            passage_ids=bench.passage_ids,
+            progress=progress("answers"),
+        )
+    return Evaluation(
+        dataset=dataset.name,
+        digest=dataset.digest,
+        cases=len(dataset.cases),
+        passages=len(dataset.passages),
+        version=version("kiku"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        generation=bench.retriever.generation,
+        threshold=bench.answerer.threshold,
+        left_out=left_out,
+        seconds=round(time.perf_counter() - started, 1),
+        legs=legs,
+        answers=answered,
+    )
+
+
+class BeforeReading:
+    """The hybrid's candidates in the order they had before the second stage read them closely."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        self._retriever = retriever
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        collections: frozenset[str] | None = None,
+    ) -> list[Hit]:
+        """The `k` best by the legs alone."""
+        hits = self._retriever.search(query, CANDIDATES, mode=mode, collections=collections)
+        return sorted(hits, key=lambda hit: -fuse({**hit.features, "late": 0.0}))[:k]
 
 
 def evaluate(
@@ -152,3 +280,48 @@ def _exact(citation: Citation, documents: Reads) -> bool:
         and document is not None
         and (document.text[citation.start : citation.end] == quote)
     )
+
+
+def calibrate(bench: Bench, dataset: Dataset, *, progress: Progress = iter) -> Calibrated:
+    """Fits the confidence of the bench to the set's questions; see `index.evaluation.calibration`.
+
+    Raises DatasetError where the set is too small or does not hold both kinds of question.
+    """
+    refuse_too_few(np.array([case.answerable for case in dataset.cases], dtype=bool))
+    asked: list[Mapping[str, float]] = []
+
+    def with_features(cases: Sequence[Case]) -> Iterator[Case]:
+        for case in progress(cases):
+            asked.append(_features(bench.answerer, case))
+            yield case
+
+    leg = evaluate(
+        bench.answerer,
+        bench.retriever,
+        dataset,
+        passage_ids=bench.passage_ids,
+        progress=with_features,
+    )
+    current = bench.answerer.calibration
+    return fit(
+        asked,
+        np.array([row.answerable for row in leg.rows], dtype=bool),
+        np.array([row.right for row in leg.rows], dtype=bool),
+        Logistic(dict(current.weights), current.bias),
+        bench.answerer.threshold,
+    )
+
+
+def save_calibration(home: Path, found: Calibrated) -> None:
+    """Makes the next start of Kiku use what was fitted."""
+    content = {**asdict(found.model), "threshold": found.threshold}
+    home.mkdir(parents=True, exist_ok=True)
+    write_durably(home / CALIBRATION_FILE, json.dumps(content, indent=1).encode())
+
+
+def _features(answerer: Answerer, case: Case) -> Mapping[str, float]:
+    try:
+        history = _conversation(answerer, case.history)
+        return answerer.features(Question(case.question, history=history, channel="eval"))
+    except KikuError:
+        return {}

@@ -1,0 +1,313 @@
+"""`kiku eval`: parses, calls, prints. `kiku eval DATASET …` is `kiku eval run DATASET …`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from bot.settings import load_settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.table import Table
+
+    from bot.evaluation import Bench
+    from index.evaluation.calibration import Calibrated
+    from index.evaluation.compare import Change, LegComparison
+    from index.evaluation.datasets import Case, Dataset
+    from index.evaluation.records import Estimate, Evaluation, Measures
+
+DEFAULT_SET = Path("corpus/questions.jsonl")
+_MODES = {
+    "all": ("lexical", "dense", "fused", "hybrid"),
+    "lexical": ("lexical",),
+    "dense": ("dense",),
+    "hybrid": ("hybrid",),
+}
+_LISTED = 10
+
+
+class _RunByDefault(TyperGroup):
+    """A group whose first argument need not be a command: what is none belongs to `run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args[:1] != ["--help"] and (not args or args[0] not in self.commands):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    help="検索と回答の質を測る。kiku eval [DATASET] は kiku eval run [DATASET] と同じ。",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    dataset: Annotated[
+        Path, typer.Argument(help="BEIR 形式のフォルダー、または questions.jsonl")
+    ] = DEFAULT_SET,
+    mode: Annotated[str, typer.Option(help="lexical、dense、hybrid、all のいずれか")] = "hybrid",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="結果を質問ごとに書き出す（compare に渡せる）")
+    ] = None,
+    floor: Annotated[
+        Path | None, typer.Option(help="下限のファイル。下回れば終了ステータス 1")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="読むためのレポートを書き出す")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="質問をこの数だけ選ぶ（毎回同じ）")
+    ] = None,
+    leave_out: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.9, help="記事のこの割合を索引から外す（BEIR のみ）"),
+    ] = 0.0,
+    answers: Annotated[
+        bool, typer.Option("--answers/--no-answers", help="回答も測る／検索だけを測る")
+    ] = True,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="確信度としきい値をこの質問に合わせる")
+    ] = False,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="--calibrate とともに: 出荷時の較正に戻す")
+    ] = False,
+) -> None:
+    """検索と回答を測り、表にする。"""
+    if mode not in _MODES:
+        raise typer.BadParameter("--mode は lexical、dense、hybrid、all のいずれかです。")
+    if reset and not calibrate:
+        raise typer.BadParameter("--reset は --calibrate と一緒に使います。")
+    if reset:
+        _reset_calibration()
+        return
+    from bot import evaluation as bench
+    from index.evaluation import datasets, floors, records, report
+
+    floor_values = floors.load(floor) if floor else {}
+    whole = datasets.load(dataset)
+    chosen = datasets.leave_out(whole, leave_out) if leave_out else whole
+    chosen = datasets.sample(chosen, limit)
+    if chosen.drafts:
+        typer.echo(f'下書き {chosen.drafts:,} 件は測りません（"review": true）。', err=True)
+    with _progress() as bars:
+        ready = bench.prepare(
+            load_settings(), chosen, corpus=whole.corpus_digest, progress=_building(bars)
+        )
+        if calibrate:
+            _calibrate(ready, chosen, bars)
+            return
+        result = bench.run(
+            ready,
+            chosen,
+            _MODES[mode],
+            left_out=leave_out,
+            answers=answers,
+            progress=lambda name: _through(bars, name),
+        )
+    _print_result(result)
+    if json_file:
+        records.save(result, json_file)
+    if html:
+        report.write(result, html)
+        typer.echo(f"レポート: {html}", err=True)
+    breaches = floors.breaches(result, floor_values)
+    for sentence in breaches:
+        typer.echo(sentence, err=True)
+    if breaches:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="前の結果（kiku eval --json）")],
+    b: Annotated[Path, typer.Argument(help="後の結果")],
+    every: Annotated[bool, typer.Option("--all", help="変わった質問をすべて並べる")] = False,
+) -> None:
+    """2 つの結果を比べ、偶然とはいえない差と、良くなった質問・悪くなった質問を示す。"""
+    from index.evaluation import records
+    from index.evaluation.compare import compare as compared
+
+    found = compared(records.load(a), records.load(b))
+    if not found.same_set:
+        typer.echo(
+            f"評価データが違います。共通する {found.shared:,} 件だけを比べます"
+            f"（{a} だけに {found.only_a:,} 件、{b} だけに {found.only_b:,} 件）。",
+            err=True,
+        )
+    for name, leg in found.legs.items():
+        _print(_comparison_table(name, leg))
+        _print_changes("良くなった質問", leg.better, every)
+        _print_changes("悪くなった質問", leg.worse, every)
+
+
+def _print_result(result: Evaluation) -> None:
+    about = f"{result.dataset}: 質問 {result.cases:,} 件"
+    if result.passages:
+        about += f"、文書 {result.passages:,} 件"
+    if result.left_out:
+        about += f"（記事の {result.left_out:.0%} を索引から外した）"
+    typer.echo(f"{about}、{result.seconds:.0f} 秒")
+    if result.legs:
+        names = next(iter(result.legs.values())).measures
+        table = _table("検索", *result.legs)
+        for name in names:
+            table.add_row(name, *(_cell(leg.measures.get(name)) for leg in result.legs.values()))
+        _print(table)
+    if result.answers:
+        from index.evaluation.report import NAMES
+
+        table = _table("回答", "", "n")
+        for name, estimate in _ordered(result.answers.measures, list(NAMES)):
+            label = f"{name}  {NAMES[name]}" if name in NAMES else name
+            table.add_row(label, _cell(estimate, name), f"{estimate.n:,}")
+        _print(table)
+        if len(result.answers.kinds) > 1:
+            table = _table("質問の種類", "正しい対応", "n")
+            for kind, measures in result.answers.kinds.items():
+                table.add_row(kind, _cell(measures["right"]), f"{measures['right'].n:,}")
+            _print(table)
+
+
+def _ordered(measures: Measures, first: list[str]) -> list[tuple[str, Estimate]]:
+    known = [name for name in first if name in measures]
+    return [(name, measures[name]) for name in (*known, *(m for m in measures if m not in known))]
+
+
+def _comparison_table(name: str, leg: LegComparison) -> Table:
+    from index.evaluation.compare import ALPHA
+
+    table = _table(name, "差", "95 % 区間", "p", "良くなった", "悪くなった", "n")
+    for measure, d in leg.differences.items():
+        table.add_row(
+            f"{measure} *" if d.p < ALPHA else measure,
+            f"{d.value:+.4f}",
+            f"{d.low:+.4f} – {d.high:+.4f}",
+            f"{d.p:.4f}",
+            str(d.better),
+            str(d.worse),
+            f"{d.n:,}",
+        )
+    table.caption = f"* 偶然とはいえない差（p < {ALPHA:g}）"
+    return table
+
+
+def _print_changes(title: str, changes: Sequence[Change], every: bool) -> None:
+    shown = changes if every else changes[:_LISTED]
+    if not changes:
+        return
+    typer.echo(f"{title} {len(changes):,} 件")
+    for change in shown:
+        kind = f" [{change.kind}]" if change.kind else ""
+        typer.echo(f"  {change.id}{kind} {change.question}")
+        typer.echo(f"      {_line(change.before)} → {_line(change.after)}")
+    if len(shown) < len(changes):
+        typer.echo(f"  …ほか {len(changes) - len(shown):,} 件（--all ですべて）")
+
+
+def _line(text: str, length: int = 90) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _cell(estimate: Estimate | None, name: str = "") -> str:
+    if estimate is None:
+        return ""
+    if name.endswith("_ms") or estimate.value > 1:
+        return f"{estimate.value:.1f} [{estimate.low:.1f} – {estimate.high:.1f}]"
+    return f"{estimate.value:.4f} [{estimate.low:.4f} – {estimate.high:.4f}]"
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, caption_justify="left")
+    table.add_column(title, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width to keep to
+        console = Console(width=200)
+    console.print(table)
+
+
+@contextmanager
+def _progress() -> Iterator[Bars]:
+    """Bars on stderr while something runs; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
+        yield bars
+
+
+def _building(bars: Bars) -> Callable[[str, int, int], None]:
+    names = {"read": "文書を読む", "words": "語に分ける", "encode": "意味を読む"}
+    tasks: dict[str, Any] = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(names.get(stage, stage), total=total or None)
+        bars.update(tasks[stage], completed=done, total=total or None)
+
+    return report
+
+
+def _through(bars: Bars, name: str) -> Callable[[Sequence[Case]], Iterable[Case]]:
+    label = "回答" if name == "answers" else f"検索 {name}"
+    return lambda cases: bars.track(cases, description=label)
+
+
+def _calibrate(ready: Bench, dataset: Dataset, bars: Bars) -> None:
+    from bot import evaluation
+
+    found = evaluation.calibrate(ready, dataset, progress=_through(bars, "answers"))
+    evaluation.save_calibration(load_settings().home, found)
+    _print(_calibration_table(found, ready.answerer.threshold))
+    typer.echo(
+        f"確信度を {len(dataset.cases):,} 件の質問に合わせ、しきい値を {found.threshold:g} に"
+        "しました。動いている kiku serve は起動し直すと使います。"
+    )
+
+
+def _calibration_table(found: Calibrated, threshold: float) -> Table:
+    table = _table("較正", "前", "後（交差検証）")
+    table.add_row("しきい値", f"{threshold:.4f}", f"{found.threshold:.4f}")
+    labels = {
+        "auroc": "AUROC",
+        "ece": "ECE（小さいほど良い）",
+        "brier": "Brier（小さいほど良い）",
+        "answered": "答えられる質問に正しく答えた",
+        "refused": "答えられない質問に黙った",
+        "handled": "その平均",
+    }
+    for name, label in labels.items():
+        before, after = getattr(found.before, name), getattr(found.after, name)
+        table.add_row(label, f"{before:.4f}", f"{after:.4f}")
+    return table
+
+
+def _reset_calibration() -> None:
+    from bot.wiring import CALIBRATION_FILE
+
+    file = load_settings().home / CALIBRATION_FILE
+    existed = file.is_file()
+    file.unlink(missing_ok=True)
+    typer.echo("出荷時の較正に戻しました。" if existed else "較正は出荷時のままです。")

@@ -242,6 +242,7 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{title} — Kiku</title>
 <link rel="icon" href="/static/favicon.svg" type="image/svg+xml">
+<script src="/static/theme.js"></script>
 <link rel="stylesheet" href="/static/base.css">
 <link rel="stylesheet" href="/static/source.css">
 <script type="module" src="/static/source.js"></script>

@@ -1,0 +1,278 @@
+// Every sentence of the chat page, in Japanese and English.
+
+const JA = {
+  skip: "質問欄へ移動",
+  conversations: "会話",
+  hide_list: "会話の一覧を閉じる",
+  show_list: "会話の一覧を開く",
+  new: "新しい質問",
+  filter: "会話を探す",
+  documents: "文書",
+  documents_count: "文書（{n}件）",
+  documents_title: "答えのもとになる文書",
+  documents_filter: "文書を探す",
+  documents_none: "あてはまる文書はありません。",
+  documents_part: "全{total}件のうち{n}件を表示しています。",
+  characters: "{n}字",
+  other_language: "English",
+  help: "使い方",
+  theme_auto: "配色: 端末に合わせる",
+  theme_light: "配色: ライト",
+  theme_dark: "配色: ダーク",
+  question: "質問",
+  placeholder: "文書に質問する",
+  send: "送信",
+  stop: "回答を止める",
+  hint: "答えは文書からの引用です。番号を押すと、出典のその箇所が開きます。",
+  source: "出典",
+  source_count: "出典 {n}/{total}",
+  source_of_documents: "文書",
+  previous_source: "前の出典",
+  next_source: "次の出典",
+  open_tab: "新しいタブで開く",
+  close_source: "出典を閉じる",
+  source_failed: "出典を開けませんでした。",
+  source_gone: "この文書は索引からなくなりました。引用した文は下のとおりです。",
+  loading: "読み込んでいます…",
+  welcome: "文書に、聞いてみる。",
+  welcome_count: "{n}件の文書から答えを探し、根拠の文をそのまま引用します。書かれていないことは「ない」と答えます。",
+  welcome_lead: "文書から答えを探し、根拠の文をそのまま引用します。書かれていないことは「ない」と答えます。",
+  suggestions: "たとえば",
+  no_documents: "まだ文書がありません。",
+  no_documents_hint: "サーバーで kiku build フォルダー を実行すると、ここで質問できます。",
+  you: "質問",
+  answer: "回答",
+  searching: "文書を調べています…",
+  sources: "出典",
+  more_sources: "関連する記述（{n}件）",
+  nearest: "近い記述（答えではありません）",
+  not_found: "文書に見つかりません",
+  open_source: "出典{n}「{title}」を開く",
+  page: "{n}ページ",
+  copy: "Markdownでコピー",
+  copied: "コピーしました",
+  copy_failed: "コピーできませんでした",
+  good: "役に立った",
+  bad: "役に立たなかった",
+  bad_why: "どこが違いましたか（任意）",
+  bad_send: "送る",
+  thanks: "ありがとうございます。改善に使います。",
+  feedback_failed: "評価を送れませんでした。",
+  took: "{ms}ミリ秒",
+  took_seconds: "{s}秒",
+  confidence: "確からしさ {n}%",
+  confidence_help: "文書がこの質問に答えている確率の見積もりです",
+  by_llm: "AIが要約（引用で確認済み）",
+  stopped: "途中で止めました。",
+  retry: "もう一度送る",
+  error: "回答できませんでした",
+  broken: "途中で接続が切れました。",
+  broken_hint: "もう一度送ってください。",
+  unreachable: "Kikuに接続できません。",
+  unreachable_hint: "サーバーが動いているか、ネットワークを確かめてください。",
+  offline: "オフラインです。",
+  offline_hint: "接続が戻ったら、もう一度送れます。",
+  offline_banner: "オフラインです。これまでの会話は読めますが、質問は接続が戻ってからになります。",
+  rate_limited: "質問が続いたため、少しお待ちください。",
+  wait: "あと{n}秒で送れます",
+  starting_banner: "Kikuは準備中です。質問できるようになったら、この表示は消えます。",
+  not_ready_banner: "まだ質問に答えられません。{why}",
+  key_title: "APIキー",
+  key_lead: "このKikuを使うにはAPIキーが必要です。管理者から受け取ったキーを入れてください。",
+  key_wrong: "このキーでは使えません。もう一度確かめてください。",
+  key_keep: "この端末に保存する",
+  key_send: "使う",
+  cancel: "やめる",
+  close: "閉じる",
+  today: "今日",
+  yesterday: "昨日",
+  week: "この1週間",
+  earlier: "それ以前",
+  no_conversations: "質問すると、会話がここに残ります。この端末だけに表示されます。",
+  no_match: "見つかりません。",
+  delete: "「{title}」を削除",
+  delete_title: "会話を削除しますか",
+  delete_lead: "「{title}」の質問と回答をサーバーからも削除します。元には戻せません。",
+  delete_yes: "削除する",
+  delete_failed: "削除できませんでした。",
+  conversation_gone: "この会話はサーバーに残っていません。",
+  conversation_gone_hint: "保存期間を過ぎたか、削除されています。",
+  conversation_failed: "会話を読み込めませんでした。",
+  remove: "一覧から消す",
+  help_lead: "質問すると、文書の中から答えになる文を探して引用します。続けて「それはいつから？」のように聞くこともできます。",
+  key_slash: "質問欄へ",
+  key_enter: "送信（変換の確定では送りません）",
+  key_newline: "改行",
+  key_up: "直前の質問を呼び出す（質問欄が空のとき）",
+  key_k: "会話を探す",
+  key_new: "新しい質問",
+  key_esc: "出典を閉じる・回答を止める",
+  key_arrows: "前の出典・次の出典（出典を開いているとき）",
+  key_cards: "出典の間を移る",
+  key_help: "この一覧",
+  keyboard: "キーボード",
+  api: "このサービスは curl や OpenAI 互換クライアントからも使えます。",
+  api_docs: "APIの説明",
+};
+
+const EN = {
+  skip: "Skip to the question",
+  conversations: "Conversations",
+  hide_list: "Hide conversations",
+  show_list: "Show conversations",
+  new: "New question",
+  filter: "Find a conversation",
+  documents: "Documents",
+  documents_count: "Documents ({n})",
+  documents_title: "The documents behind the answers",
+  documents_filter: "Find a document",
+  documents_none: "No document matches.",
+  documents_part: "{n} of {total} documents are shown.",
+  characters: "{n} characters",
+  other_language: "日本語",
+  help: "Help",
+  theme_auto: "Theme: as the device",
+  theme_light: "Theme: light",
+  theme_dark: "Theme: dark",
+  question: "Question",
+  placeholder: "Ask your documents",
+  send: "Send",
+  stop: "Stop the answer",
+  hint: "Answers are quotes from your documents. A number opens the source at the quoted place.",
+  source: "Source",
+  source_count: "Source {n} of {total}",
+  source_of_documents: "Document",
+  previous_source: "Previous source",
+  next_source: "Next source",
+  open_tab: "Open in a new tab",
+  close_source: "Close the source",
+  source_failed: "The source could not be opened.",
+  source_gone: "This document is no longer in the index. The quoted text is below.",
+  loading: "Loading…",
+  welcome: "Ask your documents.",
+  welcome_count: "Kiku looks through {n} documents and quotes the sentences that answer. What they do not say, it says so.",
+  welcome_lead: "Kiku looks through your documents and quotes the sentences that answer. What they do not say, it says so.",
+  suggestions: "For example",
+  no_documents: "There are no documents yet.",
+  no_documents_hint: "Run kiku build FOLDER on the server, then ask here.",
+  you: "Question",
+  answer: "Answer",
+  searching: "Looking through the documents…",
+  sources: "Sources",
+  more_sources: "Related passages ({n})",
+  nearest: "Nearest passages (not an answer)",
+  not_found: "Not in the documents",
+  open_source: "Open source {n}: {title}",
+  page: "page {n}",
+  copy: "Copy as Markdown",
+  copied: "Copied",
+  copy_failed: "Could not copy",
+  good: "Helpful",
+  bad: "Not helpful",
+  bad_why: "What was wrong? (optional)",
+  bad_send: "Send",
+  thanks: "Thank you. It will be used to improve the answers.",
+  feedback_failed: "The rating could not be sent.",
+  took: "{ms} ms",
+  took_seconds: "{s} s",
+  confidence: "Confidence {n}%",
+  confidence_help: "An estimate of how likely the documents answer this question",
+  by_llm: "Written by an AI, checked against the quotes",
+  stopped: "Stopped.",
+  retry: "Send again",
+  error: "No answer",
+  broken: "The connection broke off.",
+  broken_hint: "Please send the question again.",
+  unreachable: "Kiku cannot be reached.",
+  unreachable_hint: "Check that the server is running, and your network.",
+  offline: "You are offline.",
+  offline_hint: "Send again when the connection is back.",
+  offline_banner: "You are offline. Earlier conversations stay readable; questions wait for the connection.",
+  rate_limited: "Many questions in a short time: please wait a moment.",
+  wait: "Ready in {n} s",
+  starting_banner: "Kiku is getting ready. This message goes away when you can ask.",
+  not_ready_banner: "Questions cannot be answered yet. {why}",
+  key_title: "API key",
+  key_lead: "This Kiku asks for an API key. Enter the one you got from its administrator.",
+  key_wrong: "This key does not work. Please check it.",
+  key_keep: "Keep it on this device",
+  key_send: "Use it",
+  cancel: "Cancel",
+  close: "Close",
+  today: "Today",
+  yesterday: "Yesterday",
+  week: "Past week",
+  earlier: "Earlier",
+  no_conversations: "Your conversations stay here, visible on this device only.",
+  no_match: "Nothing found.",
+  delete: "Delete “{title}”",
+  delete_title: "Delete this conversation?",
+  delete_lead: "The questions and answers of “{title}” are deleted from the server too. This cannot be undone.",
+  delete_yes: "Delete",
+  delete_failed: "It could not be deleted.",
+  conversation_gone: "The server no longer has this conversation.",
+  conversation_gone_hint: "Its time has passed, or it has been deleted.",
+  conversation_failed: "The conversation could not be loaded.",
+  remove: "Remove from the list",
+  help_lead: "Ask, and Kiku finds and quotes the sentences of your documents that answer. Follow-ups such as “since when?” work too.",
+  key_slash: "to the question",
+  key_enter: "send (not while converting kana)",
+  key_newline: "new line",
+  key_up: "recall the last question (in an empty field)",
+  key_k: "find a conversation",
+  key_new: "new question",
+  key_esc: "close the source, stop the answer",
+  key_arrows: "previous, next source (while one is open)",
+  key_cards: "move between sources",
+  key_help: "this list",
+  keyboard: "Keyboard",
+  api: "The service also answers curl and OpenAI-compatible clients.",
+  api_docs: "API documentation",
+};
+
+const LANGUAGES = { ja: JA, en: EN };
+
+let current = null;
+
+/** The language of the page: chosen before, or the browser's. */
+export function language() {
+  current ??= chosen() ?? (/^ja\b/i.test(navigator.language || "") ? "ja" : "en");
+  return current;
+}
+
+function chosen() {
+  try {
+    const kept = localStorage.getItem("kiku.language");
+    return kept in LANGUAGES ? kept : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps the other language for this device. */
+export function switchLanguage() {
+  current = language() === "ja" ? "en" : "ja";
+  try {
+    localStorage.setItem("kiku.language", current);
+  } catch {
+    // it holds until the page is closed
+  }
+}
+
+/** The sentence `key` with its {blanks} filled. */
+export function t(key, blanks = {}) {
+  const sentence = LANGUAGES[language()][key];
+  if (sentence === undefined) throw new Error(`no sentence ${key}`);
+  return sentence.replace(/\{(\w+)\}/g, (_, name) => String(blanks[name]));
+}
+
+/** Fills the static page: data-t (text), data-t-label (aria-label and title), data-t-placeholder. */
+export function translate(root) {
+  document.documentElement.lang = language();
+  for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of root.querySelectorAll("[data-t-label]")) {
+    node.setAttribute("aria-label", t(node.dataset.tLabel));
+    if (node.matches("button, a")) node.title = t(node.dataset.tLabel);
+  }
+  for (const node of root.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);
+}

@@ -69,20 +69,35 @@ class FaissVectors:
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `VectorIndex.search`."""
         faiss = _faiss()
-        selector = None
-        if allowed is not None:
-            bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)
-        if self.kind == "hnsw":
+        if self.kind == "exact":
+            return _found(self._index.search(vector[None, :], k, params=_scan(allowed)))
+        left = self._index.ntotal if allowed is None else int(np.count_nonzero(allowed))
+        if allowed is None or left > EXACT_UP_TO:
             effort = max(_HNSW_SEARCH_EFFORT, 2 * k)
-            parameters = faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
-        else:
-            parameters = faiss.SearchParameters(sel=selector)
-        scores, ids = self._index.search(vector[None, :], k, params=parameters)
-        found = ids[0] >= 0
-        return ids[0][found], scores[0][found]
+            parameters = faiss.SearchParametersHNSW(efSearch=effort, sel=_selector(allowed))
+            ids, scores = _found(self._index.search(vector[None, :], k, params=parameters))
+            if len(ids) == min(k, left):
+                return ids, scores
+        # A filter cuts the graph up, and what is cut off is never reached: few rows are scanned.
+        return _found(self._index.storage.search(vector[None, :], k, params=_scan(allowed)))
 
     def rows(self, ids: Sequence[int]) -> np.ndarray:
         """See `VectorIndex.rows`."""
         stored: np.ndarray = self._index.reconstruct_batch(np.asarray(ids, dtype=np.int64))
         return stored
+
+
+def _selector(allowed: np.ndarray | None) -> Any:
+    if allowed is None:
+        return None
+    return _faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+
+
+def _scan(allowed: np.ndarray | None) -> Any:
+    return _faiss().SearchParameters(sel=_selector(allowed))
+
+
+def _found(result: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """FAISS' (scores, ids) of one query as (ids, scores), without the ids −1 that fill it up."""
+    scores, ids = result[0][0], result[1][0]
+    return ids[ids >= 0], scores[ids >= 0]

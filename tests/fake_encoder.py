@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class FakeEncoder:
     def _vector(self, text: str) -> np.ndarray:
         vector = np.zeros(self.dimension, np.float32)
         letters = "".join(c if c.isalnum() else " " for c in text.casefold())
-        for gram in (*letters, *map("".join, zip(letters, letters[1:], strict=False))):
+        for gram in (*letters, *map("".join, pairwise(letters))):
             if " " not in gram:
                 vector[_hash(self.name, gram) % self.dimension] += 1.0
         length = float(np.linalg.norm(vector))

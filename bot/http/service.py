@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from bot.store import Store
 from index.errors import KikuError
 from index.records import Document, DocumentSummary, Hit
 
+_TITLE_END = re.compile(r"[：:（(|｜―—–]| - ")
+_SUBJECT = re.compile(r"[^\u3041-\u309f]{2,24}")  # no hiragana: a name rather than a phrase
 RETRY_OPENING = 1.0  # seconds between two tries to open what was not there
 SUGGESTED = 4
 _log = structlog.get_logger("kiku.service")
@@ -271,9 +274,13 @@ def _now() -> str:
 def _starters(
     documents: list[DocumentSummary], language: Language, tried: int = 12
 ) -> Iterator[str]:
-    """What a newcomer would ask about documents spread evenly over the index."""
-    step = max(1, len(documents) // tried)
-    for document in documents[::step][:tried]:
-        title = document.title.strip()
-        if title and len(title) <= 40:
-            yield f"What is {title}?" if language == "en" else f"{title}とは何ですか？"
+    """What a newcomer would ask about documents spread evenly over the index: what the thing is
+    that a title names. Titles that name no one thing are asked about as they stand, after those."""
+    titles = [document.title.strip() for document in documents]
+    subjects = [re.sub(r"とは.*$", "", _TITLE_END.split(title)[0]).strip() for title in titles]
+    named = list(dict.fromkeys(filter(_SUBJECT.fullmatch, subjects)))
+    step = max(1, len(named) // tried)
+    for subject in named[::step][:tried]:
+        yield f"What is {subject}?" if language == "en" else f"{subject}とは何ですか？"
+    for title in [title for title in titles if 0 < len(title) <= 40][:tried]:
+        yield f"Tell me about {title}." if language == "en" else f"「{title}」について教えてください。"

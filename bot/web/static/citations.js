@@ -5,6 +5,9 @@ import { el } from "./dom.js";
 import { citedNumbers, quoted } from "./markup.js";
 import { t } from "./words.js";
 
+const BEFORE = 60; // characters at most of the sentence before a quote that are shown with it,
+const AFTER = 120; // and of what follows
+
 /** The marker [n] inside an answer. */
 export function marker(citation, open) {
   const label = t("open_source", { n: citation.number, title: citation.title });
@@ -49,10 +52,30 @@ function card(citation, open, css) {
       el("span", { class: "visually-hidden", text: t("open_source", { n: citation.number, title: "" }) }),
       el("strong", { text: citation.title }),
       path.length ? el("span", { class: "path", text: path.join(" › ") }) : null),
-    el("q", { class: "quote" }, ...quoted(citation.quote)),
+    el("q", { class: "quote" }, ...inContext(citation)),
     el("span", { class: "facts" }, ...facts.map((fact) => el("span", { text: fact }))));
   node.addEventListener("keydown", moveBetweenCards);
   return opening(node, citation, open);
+}
+
+/** The quote with a little of what stands around it, for a reader to judge it by. */
+function inContext(citation) {
+  const passage = [...citation.passage]; // offsets count code points
+  const start = citation.start - citation.passage_start;
+  const end = start + [...citation.quote].length;
+  if (passage.slice(start, end).join("") !== citation.quote) return quoted(citation.quote);
+  const before = plain(passage.slice(0, start).join("").split(/\n\s*\n/).at(-1)).match(/[^。！？]*[。！？]?$/)[0];
+  const after = plain(passage.slice(end).join("").split(/\n\s*\n|\n#/)[0]);
+  return [
+    before && before.length <= BEFORE ? el("span", { class: "around", text: before }) : null,
+    ...quoted(citation.quote),
+    after ? el("span", { class: "around", text: after.slice(0, AFTER) }) : null,
+  ].filter(Boolean);
+}
+
+/** Text around a quote without Markdown; what is a table or a list there is left out. */
+function plain(text) {
+  return /^\s*[|#]|^\s*(?:[-*+・]|\d+\.)\s|```/m.test(text) ? "" : text.replace(/\*\*|`/g, "").replace(/\s+/g, " ").trim();
 }
 
 function opening(node, citation, open) {

@@ -50,6 +50,8 @@ export class Composer {
     this.last = text;
     this.field.value = "";
     this.settle();
+    // On a touch screen the keyboard would cover the answer.
+    if (matchMedia("(hover: none)").matches) this.field.blur();
     this.send(text);
   }
 

@@ -45,7 +45,7 @@ async function ask(question) {
   turn.searching();
   composer.setBusy(true);
   say(t("searching"));
-  scrollTo(turn);
+  scrollTo(turn.node, "smooth");
   try {
     const answer = await askInConversation(question, turn, abort.signal);
     turn.finish(answer);
@@ -85,8 +85,8 @@ function stop() {
   running?.abort.abort();
 }
 
-function scrollTo(turn) {
-  turn.node.scrollIntoView({ block: "start", behavior: "smooth" });
+function scrollTo(node, behavior) {
+  chat.scrollTo({ top: node.offsetTop - 8, behavior });
 }
 
 // --- conversations --------------------------------------------------------------------------
@@ -119,7 +119,7 @@ async function load(id, number) {
     }
     setTitle(turns[0]?.question ?? "");
     composer.last = turns.at(-1)?.question ?? "";
-    thread.lastElementChild?.scrollIntoView({ block: "start" });
+    if (thread.lastElementChild) scrollTo(thread.lastElementChild, "auto");
   } catch (failure) {
     if (number === opening) showMissing(id, failure);
   } finally {

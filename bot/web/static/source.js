@@ -23,7 +23,10 @@ export function bringToLife(root) {
 export function showQuote(root, behavior = "auto") {
   const quote = root.querySelector("#quote");
   if (!quote) return;
-  quote.scrollIntoView({ block: "center", behavior });
+  const first = quote.getClientRects()[0]?.top ?? 0;
+  const box = root.closest("#source-body");
+  if (box) box.scrollBy({ top: first - box.getBoundingClientRect().top - box.clientHeight / 3, behavior });
+  else window.scrollBy({ top: first - window.innerHeight / 3, behavior });
   quote.focus({ preventScroll: true });
 }
 

@@ -42,7 +42,7 @@ class Query:
 
     `words` are the content words' forms, in order, without repetition; `known` marks those that
     the index holds in some spelling. `values` says what each group is worth at most (its weight
-    times its idf), the words' first; `best` is their sum.
+    times its idf), the words' first.
     """
 
     text: str
@@ -54,9 +54,24 @@ class Query:
     spellings: dict[str, str] = field(default_factory=dict)
 
     @property
-    def best(self) -> float:
-        """About the highest lexical score that a passage could reach; above 0."""
-        return sum(self.values) or 1.0
+    def word_groups(self) -> tuple[Group, ...]:
+        """The groups of the words."""
+        return self.groups[: len(self.words)]
+
+    @property
+    def gram_groups(self) -> tuple[Group, ...]:
+        """The groups of the character n-grams."""
+        return self.groups[len(self.words) :]
+
+    @property
+    def best_words(self) -> float:
+        """About the highest score that the words can give a passage; above 0."""
+        return sum(self.values[: len(self.words)]) or 1.0
+
+    @property
+    def best_grams(self) -> float:
+        """About the highest score that the n-grams can give a passage; above 0."""
+        return sum(self.values[len(self.words) :]) or 1.0
 
     def unknown_share(self) -> float:
         """How much of what the question's words are worth no passage holds at all: 0…1."""

@@ -112,7 +112,8 @@ class Retriever:
         understood = understand(query, self._generation.lexical, self._synonyms)
         allowed = self._allowed(collections)
         encoded = self._encode(query) if mode != "lexical" else None
-        lexical = self._lexical_leg(understood, allowed)
+        words, grams = self._lexical_leg(understood, allowed)
+        lexical = words + grams
         lexical_ids = _best(lexical, LEXICAL_CANDIDATES if mode == "hybrid" else k)
         dense_ids, dense = self._dense_leg(
             encoded, allowed, k if mode == "dense" else DENSE_CANDIDATES
@@ -122,7 +123,7 @@ class Retriever:
         if mode == "dense" and encoded is not None:
             lexical_ids = lexical_ids[:0]
         hits, positions = self._hits(
-            understood, encoded, lexical, lexical_ids, dense_ids, dense, mode
+            understood, encoded, words, grams, lexical_ids, dense_ids, dense, mode
         )
         return Search(understood, hits[:k], positions, encoded.tokens if encoded else None)
 
@@ -173,11 +174,15 @@ class Retriever:
             tokens = QueryTokens.of(encoding.tokens[0], encoding.weights[0])
         return _Encoded(encoding.vectors[0], tokens)
 
-    def _lexical_leg(self, query: Query, allowed: np.ndarray | None) -> np.ndarray:
-        scores = self._generation.lexical.score(query.groups)
+    def _lexical_leg(
+        self, query: Query, allowed: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The scores of all chunks by words and by character n-grams."""
+        words = self._generation.lexical.score(query.word_groups)
+        grams = self._generation.lexical.score(query.gram_groups)
         if allowed is not None:
-            scores[~allowed] = 0.0
-        return scores
+            words[~allowed] = grams[~allowed] = 0.0
+        return words, grams
 
     def _dense_leg(
         self, encoded: _Encoded | None, allowed: np.ndarray | None, k: int
@@ -191,7 +196,8 @@ class Retriever:
         self,
         query: Query,
         encoded: _Encoded | None,
-        lexical: np.ndarray,
+        words: np.ndarray,
+        grams: np.ndarray,
         lexical_ids: np.ndarray,
         dense_ids: np.ndarray,
         dense: np.ndarray,
@@ -204,13 +210,15 @@ class Retriever:
             encoded, positions, dict(zip(dense_ids.tolist(), dense.tolist(), strict=False))
         )
         late = self._late(encoded, positions) if mode == "hybrid" else {}
-        best = query.best
+        best_words, best_grams = query.best_words, query.best_grams
         hits = []
         for position, (chunk, document) in zip(
             positions, self._generation.records.chunks(positions), strict=True
         ):
             features = {
-                "lexical": float(lexical[position]) / best,
+                "lexical": float(words[position] + grams[position]) / (best_words + best_grams),
+                "words": float(words[position]) / best_words,
+                "grams": float(grams[position]) / best_grams,
                 "dense": cosine.get(position, 0.0),
                 "late": late.get(position, 0.0),
                 "version": version_match(query.versions, _headline(document, chunk), chunk.text),

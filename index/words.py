@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ from index.normalize import fold
 _MAX_CHARACTERS = 12_000
 _FUNCTION_WORDS = frozenset({"助詞", "助動詞", "補助記号", "空白", "記号"})
 _LATIN_RUN = re.compile(r"[a-z0-9]+(?:[._+#/-][a-z0-9]+)*[+#]*")
+_CAMEL_RUN = re.compile(r"(?=[A-Za-z]*[a-z][A-Z])[A-Za-z]{4,60}")
+_CAMEL_BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # Words that every question holds and that say nothing about what is asked.
 _STOP_WORDS = frozenset(
     (
@@ -50,6 +53,18 @@ class Word:
 def words(text: str) -> list[Word]:
     """The content words of `text`, in order, short units first and then the word they make."""
     return [word for part in _parts(fold(text)) for word in _analyse(part)]
+
+
+def inner_names(text: str) -> list[str]:
+    """The names inside names that were written together: LinuxCentOS holds linux and centos."""
+    found = []
+    for run in _CAMEL_RUN.findall(unicodedata.normalize("NFKC", text)):
+        parts = _CAMEL_BOUNDARY.split(run)
+        for first in range(len(parts)):
+            for last in range(first + 1, len(parts) + 1):
+                if 0 < last - first < len(parts):
+                    found.append("".join(parts[first:last]).casefold())
+    return found
 
 
 def forms(text: str) -> list[str]:

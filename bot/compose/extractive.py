@@ -71,7 +71,7 @@ def extract(retriever: Retriever, search: Search, top_k: int) -> Extract:
     hits = _distinct(search.hits)
     ranked: list[Sentence] = []
     for hit in hits[: max(READ_HITS, top_k)]:
-        ranked.extend(_sentences(retriever, search, hit, kind))
+        ranked.extend(score_sentences(retriever, search, hit, kind))
     if not ranked:
         return Extract([], 0, {})
     ranked.sort(key=lambda sentence: -sentence.score)
@@ -92,7 +92,9 @@ def readable(quote: str) -> str:
     return re.sub(r"\*\*|__|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|`", "", text)
 
 
-def _sentences(retriever: Retriever, search: Search, hit: Hit, kind: Kind | None) -> list[Sentence]:
+def score_sentences(
+    retriever: Retriever, search: Search, hit: Hit, kind: Kind | None
+) -> list[Sentence]:
     """The sentences of a passage with their scores, its heading's line left out."""
     text = hit.chunk.text
     spans = [_without_marker(text, start, end) for start, end in sentences(text)]

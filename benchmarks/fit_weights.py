@@ -1,0 +1,220 @@
+"""Fits the few weights that Kiku combines its evidence with, on questions the encoder never saw.
+
+    python benchmarks/fit_weights.py DATA    # DATA as for `python -m index.training`
+
+Questions come from the blocks of JaQuAD-train articles that encoder training holds out
+(`index.training.sources`); other training passages stand around them as distractors. Prints the
+weights for index/fuse.py, bot/compose/extractive.py and bot/confidence.py, each with the measure
+it is judged by before and after, on a third of the questions that the fit does not see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bot.compose import extractive
+from bot.confidence import Calibration
+from index.answer_type import expected_kind
+from index.build import build
+from index.encoder import load_encoder
+from index.fuse import WEIGHTS
+from index.query import Synonyms
+from index.records import Document, document_id
+from index.retrieve import Retriever
+from index.training.sources import Passage, load
+
+FUSED = ("words", "grams", "dense", "late")
+CHOSEN = ("passage", "coverage", "late", "expected")
+JUDGED = (
+    "lexical", "dense", "late", "coverage", "sentence", "sentence_late", "unknown", "margin",
+    "expected",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """Candidates of one question: features float (candidates, features) and which are right."""
+
+    features: np.ndarray
+    right: np.ndarray
+
+
+def main() -> None:
+    """Parses the arguments and prints the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--distractors", type=int, default=1000)
+    parser.add_argument("--questions", type=int, default=1500)
+    options = parser.parse_args()
+    data = load(options.data)
+    held_out = data.validation
+    others = random.Random(0).sample(data.passages, min(options.distractors, len(data.passages)))
+    asked = [(q, answers, p) for p in held_out for q, answers in p.questions]
+    random.Random(1).shuffle(asked)
+    asked = asked[: options.questions]
+    home = Path(tempfile.gettempdir()) / "kiku-fit"
+    encoder = load_encoder()
+    retriever = _open(home, [*held_out, *others], encoder)
+    _fit_fusion(retriever, asked)
+    _fit_sentences(retriever, asked)
+    _fit_confidence(home, held_out, others, encoder)
+
+
+def _open(home: Path, passages: Sequence[Passage], encoder: object) -> Retriever:
+    documents = (
+        Document(document_id(p.id), p.title, p.text, p.id, revision=p.id) for p in passages
+    )
+    build(home, documents, encoder=encoder)  # type: ignore[arg-type]
+    return Retriever.open(home, encoder=encoder, synonyms=Synonyms())  # type: ignore[arg-type]
+
+
+def _fit_fusion(retriever: Retriever, asked: Sequence[tuple[str, Sequence[str], Passage]]) -> None:
+    cases = []
+    for question, answers, passage in asked:
+        hits = retriever.search(question, 64)
+        features = np.array([[hit.features[name] for name in FUSED] for hit in hits])
+        right = np.array(
+            [
+                hit.document.id == document_id(passage.id)
+                and any(answer in hit.chunk.text for answer in answers)
+                for hit in hits
+            ]
+        )
+        cases.append(Case(features.reshape(-1, len(FUSED)), right.reshape(-1)))
+    _report("fusion", FUSED, cases, [WEIGHTS.get(name, 0.0) for name in FUSED])
+
+
+def _fit_sentences(
+    retriever: Retriever, asked: Sequence[tuple[str, Sequence[str], Passage]]
+) -> None:
+    cases = []
+    for question, answers, passage in asked:
+        search = retriever.explain(question, extractive.READ_HITS)
+        kind = expected_kind(question)
+        ranked = [
+            sentence
+            for hit in search.hits
+            for sentence in extractive.score_sentences(retriever, search, hit, kind)
+        ]
+        features = np.array([[s.features[name] for name in CHOSEN] for s in ranked])
+        right = np.array(
+            [
+                s.hit.document.id == document_id(passage.id)
+                and any(answer in s.text for answer in answers)
+                for s in ranked
+            ]
+        )
+        cases.append(Case(features.reshape(-1, len(CHOSEN)), right.reshape(-1)))
+    weights = [extractive.SENTENCE_WEIGHTS.get(name, 0.0) for name in CHOSEN]
+    _report("sentences", CHOSEN, cases, weights)
+
+
+def _fit_confidence(
+    home: Path, held_out: Sequence[Passage], others: Sequence[Passage], encoder: object
+) -> None:
+    """Leaves 30 % of the passages out, in corpora of several sizes, and fits a logistic model."""
+    rows, labels = [], []
+    for number, size in enumerate((30, 100, 300, 1000, 1500)):
+        chooser = random.Random(number)
+        blocks = [held_out[i : i + 10] for i in range(0, len(held_out), 10)]
+        chooser.shuffle(blocks)
+        shown = blocks[: max(3, min(len(blocks), size // 10))]
+        left_out = shown[: max(1, round(0.3 * len(shown)))]
+        kept = [p for block in shown[len(left_out) :] for p in block]
+        around = chooser.sample(list(others), min(len(others), max(0, size - len(kept))))
+        retriever = _open(home / f"size{size}", [*kept, *around], encoder)
+        for label, blocks_asked in ((0, left_out), (1, shown[len(left_out) :])):
+            asked = [q for block in blocks_asked for p in block for q, _ in p.questions]
+            chooser.shuffle(asked)
+            for question in asked[:300]:
+                search = retriever.explain(question, 8)
+                found = extractive.extract(retriever, search, 5)
+                rows.append([found.features.get(name, 0.0) for name in JUDGED])
+                labels.append(label)
+    features, answered = np.array(rows), np.array(labels)
+    order = np.random.default_rng(0).permutation(len(answered))
+    cut = len(order) * 2 // 3
+    fit, rest = order[:cut], order[cut:]
+    weights = _logistic(features[fit], answered[fit])
+    shipped = Calibration()
+    before = features @ [shipped.weights.get(name, 0.0) for name in JUDGED]
+    after = features @ weights[:-1]
+    print(f"confidence: AUROC before {_auroc(before[rest], answered[rest]):.4f}")
+    print(f"confidence: AUROC after  {_auroc(after[rest], answered[rest]):.4f}")
+    print(json.dumps(dict(zip(JUDGED, weights[:-1].round(3).tolist(), strict=True)), indent=1))
+    print(f"bias {weights[-1]:.3f}")
+
+
+def _report(name: str, names: Sequence[str], cases: Sequence[Case], weights: list[float]) -> None:
+    usable = [case for case in cases if case.right.any()]
+    order = np.random.default_rng(0).permutation(len(usable))
+    cut = len(order) * 2 // 3
+    fit, rest = [usable[i] for i in order[:cut]], [usable[i] for i in order[cut:]]
+    fitted = _listwise(fit, np.array(weights))
+    share = len(usable) / len(cases)
+    print(f"{name}: {len(usable)} questions, right one among the candidates in {share:.4f}")
+    for label, chosen in (("before", np.array(weights)), ("after", fitted)):
+        print(f"{name}: first is right {label} {_first_right(rest, chosen):.4f}")
+    print(json.dumps(dict(zip(names, fitted.round(3).tolist(), strict=True)), indent=1))
+
+
+def _first_right(cases: Sequence[Case], weights: np.ndarray) -> float:
+    return float(np.mean([case.right[np.argmax(case.features @ weights)] for case in cases]))
+
+
+def _listwise(cases: Sequence[Case], start: np.ndarray) -> np.ndarray:
+    """Minimises the cross-entropy of a softmax over each question's candidates (ListNet, Cao et al.
+    2007), with a little L2 so that features which say the same share their weight."""
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        total, slope = 0.0, np.zeros_like(weights)
+        for case in cases:
+            scores = case.features @ weights
+            exponent = np.exp(scores - scores.max())
+            share = exponent / exponent.sum()
+            right = share[case.right].sum()
+            total -= np.log(right + 1e-12)
+            within = share * case.right / max(right, 1e-12)
+            slope += (share - within) @ case.features
+        count = len(cases)
+        return total / count + 1e-4 * weights @ weights, slope / count + 2e-4 * weights
+
+    fitted: np.ndarray = minimize(loss, start, jac=True, method="L-BFGS-B").x
+    return fitted
+
+
+def _logistic(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Logistic regression with both labels weighing the same; the bias is the last weight."""
+    matrix = np.column_stack([features, np.ones(len(features))])
+    weight = np.where(labels == 1, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        odds = matrix @ weights
+        probability = 1 / (1 + np.exp(-odds))
+        entropy = np.logaddexp(0, odds) - labels * odds
+        regular = 1e-3 * weights[:-1] @ weights[:-1]
+        slope = matrix.T @ (weight * (probability - labels)) / len(labels)
+        slope[:-1] += 2e-3 * weights[:-1]
+        return float((weight * entropy).mean() + regular), slope
+
+    fitted: np.ndarray = minimize(loss, np.zeros(matrix.shape[1]), jac=True, method="L-BFGS-B").x
+    return fitted
+
+
+def _auroc(scores: np.ndarray, labels: np.ndarray) -> float:
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    above = (positive[:, None] > negative[None]).mean()
+    return float(above + 0.5 * (positive[:, None] == negative[None]).mean())
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.table import Table
 
+    from bot.drafting import Decision, Review
     from bot.evaluation import Bench
     from index.evaluation.calibration import Calibrated
     from index.evaluation.compare import Change, LegComparison
@@ -144,6 +145,57 @@ def compare(
         _print(_comparison_table(name, leg))
         _print_changes("良くなった質問", leg.better, every)
         _print_changes("悪くなった質問", leg.worse, every)
+
+
+@app.command()
+def new(
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="新しく下書きする数")] = 20,
+    out: Annotated[Path, typer.Option(help="書き足す questions.jsonl")] = Path("questions.jsonl"),
+    yes: Annotated[
+        bool, typer.Option("--yes", help="尋ねずに、すべてを下書き（review）として書く")
+    ] = False,
+) -> None:
+    """索引の文書から評価用の質問を下書きし、人が選ぶ。途中でやめて、続きから始められる。"""
+    from bot import drafting
+    from index.evaluation.corpus import FOLDER
+    from index.retrieve import Retriever
+
+    home = load_settings().home
+    retriever = Retriever.open(home, encoder=None)
+    file = drafting.QuestionFile(out, home / FOLDER / "skipped.txt")
+    if yes:
+        found = drafting.new_drafts(retriever, file, count)
+        for one in found:
+            file.add_draft(drafting.row_of(one))
+        typer.echo(
+            f"{out} に下書き {len(found):,} 件を加えました。同じコマンドを --yes なしで実行すると、"
+            "ひとつずつ選べます。"
+        )
+        return
+    typer.echo("下書きをひとつずつ示します。途中でやめても、選んだものは残ります。")
+    accepted, skipped = drafting.decide(
+        drafting.reviews(retriever, file, count), file, _ask_a_person
+    )
+    typer.echo(f"採用 {accepted:,} 件、見送り {skipped:,} 件。測るには: kiku eval {out}")
+
+
+def _ask_a_person(review: Review) -> tuple[Decision, dict[str, Any]]:
+    from bot.drafting import mended
+
+    row = review.row
+    typer.echo(
+        f"\n{' '.join(review.sentence.split())}" + (f"（{review.source}）" if review.source else "")
+    )
+    typer.secho(f"  問: {row.get('question', '')}", bold=True)
+    typer.echo(f"  答: {' ／ '.join(row.get('answers', []))}")
+    while True:
+        typed = typer.prompt("  採用 a・直す e・見送る s・やめる q", default="a").strip().lower()
+        if typed in ("a", "s", "q"):
+            return {"a": "accept", "s": "skip", "q": "stop"}[typed], row  # type: ignore[return-value]
+        if typed == "e":
+            question = typer.prompt("  問", default=row.get("question", ""))
+            answers = typer.prompt("  答（／で区切る）", default="／".join(row.get("answers", [])))
+            return "accept", mended(row, question, [a for a in answers.split("／") if a.strip()])
 
 
 def _print_result(result: Evaluation) -> None:

@@ -118,7 +118,7 @@ def load_questions(path: Path) -> Dataset:
     """Reads a `questions.jsonl`. Raises DatasetError with the line."""
     cases: dict[str, Case] = {}
     drafts = 0
-    for line, row in _rows(path):
+    for line, row in read_rows(path):
         if row.get("review") is True:
             drafts += 1
             continue
@@ -181,7 +181,7 @@ def _articles(passages: tuple[Passage, ...]) -> list[list[Passage]]:
 
 def _passages(path: Path) -> tuple[Passage, ...]:
     found: dict[str, Passage] = {}
-    for line, row in _rows(path):
+    for line, row in read_rows(path):
         passage = Passage(
             id=_text(path, line, row, "_id"),
             title=_text(path, line, row, "title", default=""),
@@ -197,7 +197,7 @@ def _passages(path: Path) -> tuple[Passage, ...]:
 
 def _queries(path: Path) -> dict[str, Case]:
     found: dict[str, Case] = {}
-    for line, row in _rows(path):
+    for line, row in read_rows(path):
         metadata = row.get("metadata")
         answers = metadata.get("answers", []) if isinstance(metadata, dict) else []
         kind = metadata.get("kind", "") if isinstance(metadata, dict) else ""
@@ -256,7 +256,8 @@ def _either(folder: Path, *names: str) -> Path:
     raise DatasetError(f"評価データ {folder} に {' も '.join(names)} もありません。")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON-lines file with their line numbers. Raises DatasetError."""
     for line, text in _lines(path):
         try:
             row = json.loads(text)

@@ -34,9 +34,8 @@ def discover(roots: Sequence[Path], *, limits: Limits | None = None) -> Discover
         base = _existing(root)
         if base in seen:
             continue
-        seen.add(base)
         files = [file for file in _walk(base, limits, skipped) if file.path not in seen]
-        seen.update(file.path for file in files)
+        seen.update((base, *(file.path for file in files)))
         found.append((base, files))
     files = _named(found)
     if not files:

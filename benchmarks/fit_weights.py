@@ -33,7 +33,7 @@ from index.retrieve import Retriever
 from index.training.sources import Passage, load
 
 FUSED = ("words", "grams", "dense", "late")
-CHOSEN = ("passage", "coverage", "late", "expected")
+CHOSEN = ("passage", "coverage", "around", "late", "expected", "subject")
 JUDGED = (
     "lexical", "dense", "late", "coverage", "sentence", "sentence_late", "unknown", "margin",
     "expected",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bot.cite import Evidence
 from index.answer_type import Kind, expected_kind, holds_kind
 from index.lexical import terms
+from index.normalize import fold
 from index.query import Query
 from index.records import Hit
 from index.retrieve import Retriever, Search
@@ -24,16 +25,22 @@ _NEW_COVERAGE = 0.12
 _LONGEST_QUOTE = 320
 _NEAR_DUPLICATE = 88.0
 
-# Fitted on JaQuAD-train; see docs/retrieval.md. `passage` is the score of the passage itself.
+# Fitted on JaQuAD-train; see docs/retrieval.md. `passage` is the score of the passage itself,
+# `coverage` the share of the question that the sentence holds, `around` the same with its
+# neighbours and headings, `late` its MaxSim, `expected` whether it holds the kind of thing asked
+# for, `subject` whether it speaks of a word of the question.
 SENTENCE_WEIGHTS: Mapping[str, float] = {
     "passage": 1.0,
     "coverage": 2.0,
+    "around": 0.5,
     "late": 2.0,
-    "expected": 0.3,
+    "expected": 0.5,
+    "subject": 0.1,
 }
 _MARKER = re.compile(
     r"^[ \t\u3000]*(?:[-*+•・●◦‣→▪■□◆◇※#>]+|\d{1,3}[.)．）]|[(（]\d{1,3}[)）]|[①-⑳])[ \t\u3000]*"
 )
+_TOPIC = re.compile(r".{1,40}?(?:は|とは|:)")
 _ANNOUNCES = re.compile(r"(?:以下|次|下記|つぎ|とおり|通り)[^。]{0,12}[。．]?[:：]?$|[:：]$")
 
 
@@ -105,19 +112,22 @@ def score_sentences(
         if start < end and not _is_heading(text[start:end], heading)
     ]
     late = retriever.sentence_scores(search, hit, kept)
+    keys = [frozenset(terms(text[start:end]).keys.tolist()) for start, end in kept]
+    above = frozenset(terms(" ".join((hit.document.title, *hit.chunk.heading))).keys.tolist())
     found = []
     for number, (start, end) in enumerate(kept):
         sentence = text[start:end]
-        keys = frozenset(terms(sentence).keys.tolist())
         features = {
             "passage": hit.score,
-            "coverage": search.query.coverage(keys),
+            "coverage": search.query.coverage(keys[number]),
+            "around": search.query.coverage(above.union(*keys[max(0, number - 1) : number + 2])),
             "late": float(late[number]) if late is not None else 0.0,
             "expected": float(holds_kind(kind, sentence)),
+            "subject": float(_is_about(sentence, search.query.words)),
         }
         score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
         offset = hit.chunk.start
-        found.append(Sentence(hit, offset + start, offset + end, score, features, keys))
+        found.append(Sentence(hit, offset + start, offset + end, score, features, keys[number]))
     return found
 
 
@@ -208,6 +218,12 @@ def _distinct(hits: Sequence[Hit]) -> list[Hit]:
 def _without_marker(text: str, start: int, end: int) -> tuple[int, int]:
     marker = _MARKER.match(text[start:end])
     return (start + marker.end(), end) if marker and marker.end() < end - start else (start, end)
+
+
+def _is_about(sentence: str, words: Sequence[str]) -> bool:
+    """Whether a word of the question is what a sentence is about: before its first は or colon."""
+    topic = _TOPIC.match(fold(sentence))
+    return topic is not None and any(word in topic[0] for word in words)
 
 
 def _is_heading(line: str, heading: str) -> bool:

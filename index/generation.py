@@ -82,7 +82,7 @@ class Manifest:
             raw["files"] = {name: (size, digest) for name, (size, digest) in raw["files"].items()}
             raw["collections"], raw["roots"] = tuple(raw["collections"]), tuple(raw["roots"])
             return cls(**raw)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise IndexDamaged(
                 f"索引 {folder.name} の manifest.json を読めません。", hint=_REBUILD
             ) from None
@@ -323,8 +323,10 @@ def current_generation(home: Path) -> Path:
         raise IndexMissing(
             "索引がまだありません。", hint="kiku build を実行すると作られます。"
         ) from None
+    except UnicodeDecodeError:
+        name = ""
     folder = home / "generations" / name
-    if not name or not folder.is_dir():
+    if not name or name.startswith(".") or Path(name).name != name or not folder.is_dir():
         raise IndexDamaged(f"索引 {name} が見つかりません。", hint=_REBUILD)
     return folder
 

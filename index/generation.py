@@ -289,6 +289,16 @@ class Generation:
         codes = np.array([place[name] for name, _ in pairs], dtype=np.int16)
         return np.repeat(codes, [count for _, count in pairs])
 
+    def open(self) -> None:
+        """Opens every part: what is open can be read after its file was removed.
+
+        Raises IndexDamaged when a part cannot be opened.
+        """
+        try:
+            _ = self.records, self.lexical, self.vectors, self.tokens, self.chunk_collections
+        except (OSError, ValueError, sqlite3.Error):
+            raise IndexDamaged(f"索引 {self.folder.name} を開けません。", hint=_REBUILD) from None
+
     def verify(self) -> None:
         """Compares every file with its digest. Raises IndexDamaged naming the first that differs."""
         self._check_files(None)

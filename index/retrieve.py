@@ -68,6 +68,7 @@ class Retriever:
                 f"いまの設定は {encoder.name}（{encoder.fingerprint[:8]}）です。",
                 hint="kiku build で索引を作り直すか、KIKU_ENCODER を元に戻してください。",
             )
+        generation.open()
         return cls(generation, encoder, synonyms)
 
     @property
@@ -112,15 +113,15 @@ class Retriever:
         understood = understand(query, self._generation.lexical, self._synonyms)
         allowed = self._allowed(collections)
         encoded = self._encode(query) if mode != "lexical" else None
+        if encoded is None and mode == "dense":
+            mode = "lexical"
         words, grams = self._lexical_leg(understood, allowed)
         lexical = words + grams
-        lexical_ids = _best(lexical, LEXICAL_CANDIDATES if mode == "hybrid" else k)
+        lexical_ids = _best(lexical, max(k, LEXICAL_CANDIDATES) if mode == "hybrid" else k)
         dense_ids, dense = self._dense_leg(
-            encoded, allowed, k if mode == "dense" else DENSE_CANDIDATES
+            encoded, allowed, max(k, DENSE_CANDIDATES) if mode == "hybrid" else k
         )
-        if mode == "lexical" or encoded is None:
-            dense_ids = dense_ids[:0]
-        if mode == "dense" and encoded is not None:
+        if mode == "dense":
             lexical_ids = lexical_ids[:0]
         hits, positions = self._hits(
             understood, encoded, words, grams, lexical_ids, dense_ids, dense, mode
@@ -190,7 +191,8 @@ class Retriever:
         vectors = self._generation.vectors
         if encoded is None or vectors is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        return vectors.search(encoded.vector, k, allowed)
+        ids, scores = vectors.search(encoded.vector, k, allowed)
+        return ids[scores > 0], scores[scores > 0]
 
     def _hits(
         self,

@@ -266,6 +266,12 @@ HTTP_ERRORS: dict[str, tuple[str, str, str, str]] = {
         "The body is not JSON.",
         "Send UTF-8 JSON with Content-Type: application/json.",
     ),
+    "bad_http": (
+        "HTTPのリクエストとして読めません。",
+        "アドレスに空白などがあれば、%20 のように書いてください。",
+        "This is not an HTTP request.",
+        "Write spaces and the like in the address as %20.",
+    ),
     "bad_request": (
         "リクエストの {where} が正しくありません（{what}）。",
         "使える項目は /docs にあります。",
@@ -277,6 +283,12 @@ HTTP_ERRORS: dict[str, tuple[str, str, str, str]] = {
         "{limit}バイトまでにしてください。",
         "The request is too large.",
         "Keep it within {limit} bytes.",
+    ),
+    "too_slow": (
+        "リクエストの本文が届きません。",
+        "本文を途切れさせずに送ってください。",
+        "The body of the request does not arrive.",
+        "Send it without pauses.",
     ),
     "not_found": (
         "見つかりません。",

@@ -7,12 +7,20 @@ cited as the real one cites, so that every check of a reply holds here too.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
+from time import monotonic, sleep
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from bot.http.app import create_app
+from bot.http.protocol import TypedAddresses
 from bot.records import Answer, Citation, Question
 from bot.settings import Settings
 from bot.store import Store
@@ -186,3 +194,37 @@ def overlap(query: str, text: str) -> float:
 def pairs(text: str) -> set[str]:
     folded = fold(text)
     return {folded[place : place + 2] for place in range(len(folded) - 1)}
+
+
+@contextmanager
+def opened(kiku: FakeKiku, **options: Any) -> Iterator[TestClient]:
+    """A client of the service over `kiku`, as a caller on this machine."""
+    values = {"base_url": "http://localhost", "client": ("127.0.0.1", 50000), **options}
+    with TestClient(create_app(kiku), raise_server_exceptions=False, **values) as client:
+        wait_for(lambda: client.get("/readyz").json()["components"].get("index") != "starting")
+        yield client
+
+
+@contextmanager
+def listening(app: FastAPI, **options: Any) -> Iterator[str]:
+    """The address of a real server for `app`, on a free port of this machine."""
+    values = {"http": TypedAddresses, "log_config": None, "ws": "none", **options}
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **values))
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_for(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Waits until `condition` holds; fails when it does not."""
+    until = monotonic() + seconds
+    while not condition():
+        if monotonic() > until:
+            raise AssertionError("waited in vain")
+        sleep(0.02)

@@ -10,14 +10,16 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import anyio
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from bot.http import chat_completions, errors, operations, pages, routes
 from bot.http.auth import KeyRing
 from bot.http.gate import Gate
 from bot.http.guard import LOCAL_NAMES, Guard, RateLimit
-from bot.http.mcp import create_mcp
+from bot.http.mcp_door import McpDoor
 from bot.http.metrics import Metrics
 from bot.http.service import Kiku, Service
 from bot.settings import Settings
@@ -45,6 +47,7 @@ def serve(settings: Settings, connect: Callable[[Settings], Kiku]) -> None:
     `/healthz` answers at once. Raises SettingsError where listening would be unsafe."""
     import uvicorn
 
+    from bot.http.protocol import TypedAddresses
     from bot.logs import configure_logs
 
     check_address(settings)
@@ -53,6 +56,8 @@ def serve(settings: Settings, connect: Callable[[Settings], Kiku]) -> None:
         _assemble(settings, lambda: connect(settings)),
         host=settings.host,
         port=settings.port,
+        http=TypedAddresses,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -77,13 +82,15 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
     service = Service(settings, connect, metrics)
     gate = Gate(settings.max_answers or _slots(settings), metrics)
     max_body = _max_body(settings)
-    mcp, mcp_routes = create_mcp(service, gate, max_body)
+    mcp = McpDoor(service, gate, max_body)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start()
-        async with mcp.session_manager.run():
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(mcp.run)
             yield
+            beside.cancel_scope.cancel()
         service.stop()
 
     app = FastAPI(
@@ -93,7 +100,6 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        max_body_size=max_body,
         telemetry=_telemetry(settings),
     )
     app.state.service = service
@@ -102,13 +108,14 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
     for part in (routes, chat_completions, operations):
         app.include_router(part.router)
     pages.mount(app)
-    app.router.routes.extend(mcp_routes)
+    app.router.routes.append(Route("/mcp", endpoint=mcp))
     app.add_middleware(
         Guard,
         keys=keys,
         rate_limit=RateLimit(settings.rate_limit),
         hosts=_hosts(settings),
         origins=settings.cors_origins,
+        max_body=max_body,
         metrics=metrics,
     )
     if settings.cors_origins:

@@ -27,7 +27,12 @@ STATUS_OF_CODE = {
 }
 RETRY_SECONDS = 5  # after a 503 that is not about load
 
-_CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODE_OF_STATUS = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "body_too_large",
+}
 
 
 class ApiError(Exception):

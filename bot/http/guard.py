@@ -1,4 +1,4 @@
-"""What every request passes, whatever answers it: name, host, origin, key, rate; and every reply:
+"""What every request passes, whatever answers it: host, origin, key, rate, size; and every reply:
 request id, security headers, a line in the log, a count.
 
 It stands around the whole application, so that a mounted one (MCP) is guarded alike.
@@ -14,11 +14,13 @@ from time import perf_counter, time
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import structlog
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.http.auth import Caller, KeyRing, presented_key
@@ -26,6 +28,7 @@ from bot.http.errors import ApiError, preferred_language, refusal
 from bot.http.metrics import Metrics
 from index.errors import SettingsError
 
+SLOWEST_SECONDS = 20.0  # between two parts of a body
 OPEN_PATHS = ("/healthz", "/readyz")  # probes have no keys
 OPEN_PREFIX = "/static/"
 _UNLIMITED = ("/healthz", "/readyz", "/metrics", "/static/", "/docs/")
@@ -76,6 +79,7 @@ class Guard:
         rate_limit: RateLimit,
         hosts: Collection[str] | None,
         origins: Collection[str],
+        max_body: int,
         metrics: Metrics,
     ) -> None:
         self._app = app
@@ -83,7 +87,8 @@ class Guard:
         self._rate_limit = rate_limit
         self._hosts = hosts
         self._origins = frozenset(origins)
-        self._metrics = metrics
+        self.max_body = max_body
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -169,7 +174,8 @@ class _Passage:
         with structlog.contextvars.bound_contextvars(request_id=self._id):
             try:
                 state["caller"] = self._guard.admit(self._scope, self._headers)
-                await app(self._scope, receive, send_named)
+                body = _Body(receive, self._headers, self._guard.max_body)
+                await app(self._scope, body.receive, send_named)
             except ApiError as error:
                 await self._refuse(error, receive, send_named)
             except Exception:
@@ -192,7 +198,7 @@ class _Passage:
 
     def _tell(self, seconds: float) -> None:
         route = self._route()
-        self._guard._metrics.request(route, self._scope["method"], self._status, seconds)
+        self._guard.metrics.request(route, self._scope["method"], self._status, seconds)
         caller: Caller | None = self._scope["state"].get("caller")
         _log.info(
             "request",
@@ -208,6 +214,34 @@ class _Passage:
         as many as callers like."""
         route: Any = self._scope.get("route")
         return str(getattr(route, "path", "")) or "other"
+
+
+class _Body:
+    """A request's body, as long as it keeps within its size and its sender keeps sending."""
+
+    def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._size = 0
+        self._is_complete = False
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and (len(announced) > 15 or int(announced) > limit):
+            raise ApiError(413, "body_too_large", limit=limit)
+
+    async def receive(self) -> Message:
+        if self._is_complete:  # from here on this only waits for the client to leave
+            return await self._receive()
+        try:
+            with anyio.fail_after(SLOWEST_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408) from None
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            # FastAPI hands on an HTTPException of a body that it reads, and no other.
+            raise HTTPException(413)
+        self._is_complete = not message.get("more_body", False)
+        return message
 
 
 def is_local(address: str) -> bool:

@@ -6,12 +6,14 @@ Stateless and with plain JSON replies: nothing is kept between two calls, no con
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from time import perf_counter
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
@@ -48,11 +50,13 @@ class DocumentPart(BaseModel):
     characters: int = Field(description="length of the whole document")
 
 
-def create_mcp(service: Service, gate: Gate, max_body: int) -> tuple[MCPServer[Any], list[Any]]:
-    """The MCP server and the routes that serve it; its session manager wants to be run."""
+def create_mcp(service: Service, gate: Gate, max_body: int) -> StreamableHTTPSessionManager:
+    """The server with its tools, behind the ASGI handler of its session manager, which wants to
+    be run."""
     server: MCPServer[Any] = MCPServer(
         "kiku",
         title="Kiku",
+        version=version("kiku"),
         instructions=(
             "Answers questions out of the team's own documents, in Japanese or English, with "
             "passages quoted word for word. Ask whole questions; cite the sources that come back."
@@ -60,14 +64,14 @@ def create_mcp(service: Service, gate: Gate, max_body: int) -> tuple[MCPServer[A
         subscriptions=False,
     )
     _add_tools(server, service, gate)
-    app = server.streamable_http_app(
+    server.streamable_http_app(
         json_response=True,
         stateless_http=True,
         max_request_body_size=max_body,
         # The guard has checked Host and Origin already, by the service's own settings.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    return server, list(app.routes)
+    return server.session_manager
 
 
 def _add_tools(server: MCPServer[Any], service: Service, gate: Gate) -> None:

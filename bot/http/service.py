@@ -283,4 +283,8 @@ def _starters(
     for subject in named[::step][:tried]:
         yield f"What is {subject}?" if language == "en" else f"{subject}とは何ですか？"
     for title in [title for title in titles if 0 < len(title) <= 40][:tried]:
-        yield f"Tell me about {title}." if language == "en" else f"「{title}」について教えてください。"
+        yield (
+            f"Tell me about {title}."
+            if language == "en"
+            else f"「{title}」について教えてください。"
+        )

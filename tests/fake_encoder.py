@@ -21,7 +21,7 @@ class FakeEncoder:
     """Hashed character n-grams. `encoded` counts the documents it was given, `seed` names it:
     encoders of different seeds give different vectors and have different fingerprints."""
 
-    dimension = 512
+    dimension = 2048
     token_dimension = 32
     max_tokens = 10_000
 

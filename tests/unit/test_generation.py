@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from index.errors import IndexDamaged, IndexMismatch, IndexMissing, KikuError
-from index.generation import Generation, Manifest, current_generation, publish, write_durably
+from index.generation import (
+    FORMAT_VERSION,
+    Generation,
+    Manifest,
+    current_generation,
+    publish,
+    write_durably,
+)
 from index.retrieve import Retriever
 from tests.fake_encoder import FakeEncoder
 
@@ -134,7 +141,8 @@ def test_verify_reads_files_too_large_to_read_when_opened(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "3", '{"id": "x"}', '{"format_version": 1}']
+    "text",
+    ["", "{", "[]", "null", "3", '{"id": "x"}', json.dumps({"format_version": FORMAT_VERSION})],
 )
 def test_a_manifest_that_cannot_be_read(home: Path, text: str) -> None:
     (served(home) / "manifest.json").write_text(text)

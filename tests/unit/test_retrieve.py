@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.build import build
+from index.encoder import Encoding
+from index.records import Document, document_id
+from index.retrieve import Mode, Retriever
+from index.split import sentences
+from tests.fake_encoder import FakeEncoder
+
+MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
+COLLECTIONS = ("公開", "人事", "経理")
+QUESTIONS = (
+    "containerdとは何ですか",
+    "CentOS Linux 7のサポートはいつまで？",
+    "chrootはいつ生まれた？",
+    "dockershim の削除",
+    "1.24",
+)
+
+
+def document(source: str, text: str, collection: str = "default") -> Document:
+    return Document(document_id(source), Path(source).stem, text, source, collection)
+
+
+@pytest.fixture(scope="module")
+def retriever(built_home: Path, fake_encoder: FakeEncoder) -> Retriever:
+    return Retriever.open(built_home, encoder=fake_encoder)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, fake_encoder: FakeEncoder) -> Retriever:
+    """Twelve documents that all say the same, four in each collection."""
+    documents = [
+        document(f"{name}/{number}.md", f"給与は毎月{number}日に支払う。規程の{name}版。", name)
+        for number in range(4)
+        for name in COLLECTIONS
+    ]
+    home = tmp_path_factory.mktemp("mixed")
+    build(home, documents, encoder=fake_encoder)
+    return Retriever.open(home, encoder=fake_encoder)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_hits_are_passages_in_order(retriever: Retriever, question: str, mode: Mode) -> None:
+    hits = retriever.search(question, 7, mode=mode)
+    assert 0 < len(hits) <= 7
+    assert len({hit.chunk.id for hit in hits}) == len(hits)
+    scores = [hit.score for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    for hit in hits:
+        found = retriever.document(hit.document.id)
+        assert found is not None
+        assert found.text[hit.chunk.start : hit.chunk.end] == hit.chunk.text
+        assert hit.chunk.document_id == hit.document.id
+        assert hit.document.source == found.source
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_ranks_are_those_of_the_legs(retriever: Retriever, question: str) -> None:
+    lexical = retriever.search(question, 10, mode="lexical")
+    dense = retriever.search(question, 10, mode="dense")
+    assert [hit.lexical_rank for hit in lexical] == list(range(1, len(lexical) + 1))
+    assert [hit.dense_rank for hit in dense] == list(range(1, len(dense) + 1))
+    assert {hit.dense_rank for hit in lexical} == {hit.lexical_rank for hit in dense} == {None}
+    by_words = {hit.chunk.id: hit.lexical_rank for hit in lexical}
+    by_meaning = {hit.chunk.id: hit.dense_rank for hit in dense}
+    for hit in retriever.search(question, 10):
+        assert hit.lexical_rank or hit.dense_rank, "neither leg found this passage"
+        if hit.chunk.id in by_words:
+            assert hit.lexical_rank == by_words[hit.chunk.id]
+        if hit.chunk.id in by_meaning:
+            assert hit.dense_rank == by_meaning[hit.chunk.id]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("question", ["ψξ", "🙂", "", "　", "\x00\x07", "ψ" * 5000])
+def test_what_nothing_speaks_for_is_not_found(mixed: Retriever, question: str, mode: Mode) -> None:
+    assert mixed.search(question, 10, mode=mode) == []
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_passage_without_any_score_never_enters(retriever: Retriever, question: str) -> None:
+    for hit in retriever.search(question, 1000):
+        assert hit.features["lexical"] > 0 or hit.features["dense"] > 0
+
+
+class MuteEncoder(FakeEncoder):
+    """Says the same of every text."""
+
+    def _encode(self, texts: Sequence[str]) -> Encoding:
+        return super()._encode(["同じ"] * len(texts))
+
+
+class Translator(FakeEncoder):
+    """Knows what one question in another language means."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoding:
+        return super().encode_queries(["給与の支払い日" if t == "ψξ" else t for t in texts])
+
+
+TEXTS = (
+    "給与は毎月25日に支払う。",
+    "休暇は年に20日ある。",
+    "経費は月末に申請する。",
+    "在宅の日を届け出る。",
+)
+
+
+def over(tmp_path: Path, encoder: FakeEncoder) -> Retriever:
+    build(tmp_path, [document(f"{n}.md", t) for n, t in enumerate(TEXTS)], encoder=encoder)
+    return Retriever.open(tmp_path, encoder=encoder)
+
+
+def test_a_leg_that_says_nothing_changes_no_order(tmp_path: Path) -> None:
+    mute = over(tmp_path, MuteEncoder(seed="-mute"))
+    for question in ("給与の支払い", "休暇は何日", "月末の申請", "日"):
+        words = [hit.chunk.id for hit in mute.search(question, 10, mode="lexical")]
+        both = [hit.chunk.id for hit in mute.search(question, 10)]
+        assert both[: len(words)] == words
+
+
+def test_meaning_alone_finds_what_words_cannot(tmp_path: Path) -> None:
+    translator = over(tmp_path, Translator(seed="-translator"))
+    assert translator.search("ψξ", mode="lexical") == []
+    found = translator.search("ψξ")
+    assert [hit.chunk.id for hit in found] == [
+        hit.chunk.id for hit in translator.search("ψξ", mode="dense")
+    ]
+    assert found[0].chunk.text == TEXTS[0]
+    assert found[0].lexical_rank is None
+
+
+def test_without_an_encoder_every_mode_searches_words(built_home: Path) -> None:
+    retriever = Retriever.open(built_home, encoder=None)
+    words = retriever.search(QUESTIONS[0], 5, mode="lexical")
+    for mode in MODES:
+        hits = retriever.search(QUESTIONS[0], 5, mode=mode)
+        assert [hit.chunk.id for hit in hits] == [hit.chunk.id for hit in words]
+        assert all(hit.score > 0 for hit in hits)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_collection_never_leaks(mixed: Retriever, mode: Mode) -> None:
+    for chosen in chain.from_iterable(combinations(COLLECTIONS, n) for n in range(4)):
+        seen = frozenset(chosen)
+        hits = mixed.search("給与の支払い日", 5, mode=mode, collections=seen)
+        assert {hit.document.collection for hit in hits} <= seen
+        assert len(hits) == min(5, 4 * len(seen)), "the filter works after the search"
+        summaries = mixed.documents(seen)
+        assert {summary.collection for summary in summaries} == seen
+        for summary in mixed.documents():
+            visible = summary.collection in seen
+            assert (mixed.document(summary.id, seen) is not None) is visible
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_unknown_collection_holds_nothing(mixed: Retriever, mode: Mode) -> None:
+    unknown = frozenset({"ない"})
+    assert mixed.search("給与", mode=mode, collections=unknown) == []
+    assert mixed.documents(unknown) == []
+    both = mixed.search("給与", 12, mode=mode, collections=unknown | {"人事"})
+    assert {hit.document.collection for hit in both} == {"人事"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_as_many_are_found_as_are_asked_for(
+    mixed: Retriever, retriever: Retriever, mode: Mode
+) -> None:
+    assert len(mixed.search("給与", 50, mode=mode)) == 12
+    assert len(mixed.search("給与", 1, mode=mode)) == 1
+    assert len(retriever.search("コンテナの版", 50, mode=mode)) == 50
+
+
+def test_sentences_of_a_hit_are_scored(retriever: Retriever, built_home: Path) -> None:
+    search = retriever.explain("CentOS Linux 7のサポートはいつまで？", 3)
+    spans = sentences(search.hits[0].chunk.text)
+    scores = retriever.sentence_scores(search, search.hits[0], spans)
+    assert scores is not None
+    assert scores.shape == (len(spans),)
+    assert np.isfinite(scores).all()
+    blind = Retriever.open(built_home, encoder=None)
+    assert blind.sentence_scores(blind.explain("CentOS", 3), search.hits[0], spans) is None
+
+
+def test_documents_come_in_the_order_of_their_sources(
+    retriever: Retriever, few_documents: list[Path]
+) -> None:
+    assert [one.source for one in retriever.documents()] == [path.name for path in few_documents]
+    assert retriever.document("0" * 16) is None
+    assert retriever.skipped() == []
+
+
+def test_threads_find_the_same(retriever: Retriever) -> None:
+    questions = [*QUESTIONS, *(f"v1.{minor}のkubelet" for minor in range(5))] * 2
+
+    def found(question: str) -> list[tuple[str, float]]:
+        return [(hit.chunk.text, hit.score) for hit in retriever.search(question, 5)]
+
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(found, questions))
+    assert together == [found(question) for question in questions]
+
+
+def test_threads_read_the_same_documents(built_home: Path, fake_encoder: FakeEncoder) -> None:
+    shared = Retriever.open(built_home, encoder=fake_encoder)
+    ids = [summary.id for summary in shared.documents()] * 30
+
+    def read(identifier: str) -> tuple[str, str]:
+        document = shared.document(identifier)
+        assert document is not None
+        return identifier, document.id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(asked == got for asked, got in pool.map(read, ids))

@@ -121,11 +121,10 @@ class Responder:
         if not (reply.answer_id or job.request["addressed"]):
             self._ledger.finish(job.number)  # what is not meant for Kiku is not worth an excuse
             return
-        if not self._poster.post(job, reply, replaces=reply_ts):
-            return
         if old_answer and old_answer != reply.answer_id:
             self._store.forget_answer(old_answer)
-        if direct and job.ts == job.request["thread_ts"]:
+        posted = self._poster.post(job, reply, replaces=reply_ts)
+        if posted and direct and job.ts == job.request["thread_ts"]:
             self._notices.title(job, job.request["text"])
 
     def _for_message(self, job: Job, replaces: str) -> Reply:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from slack_bolt import Ack, App, BoltContext, BoltRequest, BoltResponse, Respond
+from slack_bolt import Ack, App, BoltContext, Respond
+from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
 from bot.messages import SLACK
@@ -39,18 +39,18 @@ from bot.slack.intake import (
 from bot.slack.ledger import Ledger, process_name
 from bot.slack.manifest import manifest
 from bot.slack.posting import SLACK_ERRORS, code_of
-from bot.slack.workspaces import INSTALL_PATH, REDIRECT_PATH, Workspaces, missing_token
+from bot.slack.workspaces import Workspaces, missing_token
 from bot.store import Store
 from index.errors import KikuError, SettingsError
 from index.records import DocumentSummary
 
 if TYPE_CHECKING:
-    from starlette.routing import Route
+    from slack_bolt.adapter.socket_mode import SocketModeHandler
 
 SETTINGS_WORDS = ("設定", "settings")
 HELP_WORDS = ("", "help", "ヘルプ", "使い方")
 
-__all__ = ["SlackApp", "events_routes", "manifest", "run"]
+__all__ = ["SlackApp", "manifest", "run", "socket_mode"]
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class Kiku(Protocol):
 
 
 class SlackApp:
-    """Bolt's App over the inbox. `dispatch` takes requests of Slack by whatever way they came."""
+    """Bolt's App over the inbox; `bolt` takes what Slack sends, by whatever way it came."""
 
     def __init__(self, kiku: Kiku) -> None:
         """Raises SettingsError when the tokens that it needs are not set."""
@@ -94,19 +94,19 @@ class SlackApp:
         workspaces = Workspaces(settings, kiku.store)
         self.oauth_flow = workspaces.oauth_flow
         self.bolt = _bolt(settings, workspaces)
-        self._ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
+        self.ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
         self._access = Access(settings.slack, kiku.store, workspaces.client, self._collections)
         prompts = Prompts(
             lambda visible: kiku.retriever.documents(visible),
             lambda: kiku.retriever.generation,
             self._try_out,
         )
-        responder = Responder(
+        self.responder = Responder(
             kiku.answerer.ask,
             kiku.store,
             self._access,
             workspaces.client,
-            self._ledger,
+            self.ledger,
             prompts,
             Manner(
                 settings.public_url,
@@ -117,7 +117,7 @@ class SlackApp:
             ),
         )
         self._prompts = prompts
-        self._inbox = Inbox(self._ledger, responder, workers=settings.slack.workers)
+        self._inbox = Inbox(self.ledger, self.responder, workers=settings.slack.workers)
         self._listen(settings.slack.command)
 
     def start(self) -> None:
@@ -127,10 +127,6 @@ class SlackApp:
     def stop(self) -> None:
         """Finishes the answers under way; what waits stays in the database for the next start."""
         self._inbox.stop()
-
-    def dispatch(self, request: BoltRequest) -> BoltResponse:
-        """Verifies and takes in one HTTP request of Slack."""
-        return self.bolt.dispatch(request)
 
     # --- listeners --------------------------------------------------------------------------------
 
@@ -144,11 +140,11 @@ class SlackApp:
         app.event("assistant_thread_context_changed")(_nothing)
         app.event("app_home_opened")(ack=_nothing, lazy=[self._show_home])
         app.command(command)(ack=self._take_command, lazy=[self._open_settings])
-        app.shortcut("answer_message")(ack=self._take_shortcut)
-        app.action("publish")(ack=self._take_publish)
+        app.shortcut("answer_message")(self._take_shortcut)
+        app.action("publish")(self._take_publish)
         app.action("feedback")(ack=self._take_rating, lazy=[self._ask_why])
-        app.view("comment")(ack=self._take_comment)
-        app.view("channel_settings")(ack=self._take_settings)
+        app.view("comment")(self._take_comment)
+        app.view("channel_settings")(self._take_settings)
 
     def _take_event(self, body: dict[str, Any], context: BoltContext) -> None:
         delivery = from_event(body, self._surroundings(context))
@@ -269,7 +265,7 @@ class SlackApp:
             enterprise=enterprise,
             bot_user=context.bot_user_id or "",
             listens=self._access.listens,
-            asked_here=lambda *message: self._ledger.reply_to(*message) is not None,
+            asked_here=lambda *message: self.ledger.reply_to(*message) is not None,
             joined=lambda lane: bool(self._store.turns(lane, 1)),
         )
 
@@ -287,13 +283,11 @@ def run(kiku: Kiku) -> None:
 
     Raises SettingsError when a token is missing or refused.
     """
-    from slack_bolt.adapter.socket_mode import SocketModeHandler
-
     app_token = kiku.settings.slack_app_token.get_secret_value()
     if not app_token:
         raise missing_token("SLACK_APP_TOKEN", "xapp-")
     slack = SlackApp(kiku)
-    handler = SocketModeHandler(slack.bolt, app_token)
+    handler = socket_mode(slack, app_token)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -313,47 +307,28 @@ def run(kiku: Kiku) -> None:
         slack.stop()
 
 
-def events_routes(slack: Callable[[], SlackApp]) -> list[Route]:
-    """Routes of the HTTP service: `/slack/events` for everything that Slack sends, and the pages
-    that install the app into further workspaces.
+def socket_mode(slack: SlackApp, app_token: str) -> SocketModeHandler:
+    """The connection by Socket Mode, not opened yet."""
+    from slack_bolt.adapter.socket_mode import SocketModeHandler
 
-    `slack` gives the started app, or raises what the service answers with.
-    """
-    from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import Route
-
-    async def events(request: Request) -> Response:
-        bolt_request = to_bolt_request(request, await request.body())
-        return to_starlette_response(await run_in_threadpool(slack().dispatch, bolt_request))
-
-    async def install(request: Request) -> Response:
-        flow = slack().oauth_flow
-        if flow is None:
-            return Response("Not Found", 404)
-        bolt_request = to_bolt_request(request, b"")
-        begins = request.url.path == INSTALL_PATH
-        handle = flow.handle_installation if begins else flow.handle_callback
-        return to_starlette_response(await run_in_threadpool(handle, bolt_request))
-
-    return [
-        Route("/slack/events", events, methods=["POST"]),
-        Route(INSTALL_PATH, install, methods=["GET"]),
-        Route(REDIRECT_PATH, install, methods=["GET"]),
-    ]
+    # The SDK reads recursively, a buffer at a time: with its default of 1 KB a long message of
+    # Japanese (six bytes of JSON a character) takes seconds, and a very long one ends it.
+    return SocketModeHandler(slack.bolt, app_token, receive_buffer_size=65_536)
 
 
 def _bolt(settings: Settings, workspaces: Workspaces) -> App:
     logger = logging.getLogger("kiku.slack.bolt")
     # Bolt warns of the environment variables that it would have read itself.
     logger.setLevel(logging.ERROR)
+
+    def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult | None:
+        return workspaces.authorize(enterprise_id, team_id)
+
     return App(
         name="kiku",
         logger=logger,
         client=workspaces.bare_client(),
-        authorize=workspaces.authorize,  # type: ignore[arg-type]  # None: not installed
+        authorize=authorize,  # type: ignore[arg-type]  # None: not installed
         signing_secret=settings.slack_signing_secret.get_secret_value() or None,
         process_before_response=True,
     )

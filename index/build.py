@@ -1,44 +1,50 @@
-"""Documents → a new generation, published at the end. Nothing that is served is ever written to."""
+"""Documents → a new generation, published at the end. Nothing that is served is ever written to.
+
+What a build writes lies in a folder of its own until one rename; what it takes over from the
+served generation it reads. Every stage streams, so that memory does not grow with the documents.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index.arrays import ArrayWriter
 from index.cache import Cache, Embedding
-from index.errors import BuildRunning, SourceError
-from index.generation import (
-    EncoderIdentity,
-    Manifest,
-    RecordsWriter,
-    file_digest,
-    publish,
-    sync_folder,
-)
-from index.lexical import LexicalIndex, Terms, analyzer_version, terms
-from index.records import Chunk, Document, Skipped
-from index.sources import Rules, discover, load, read_rules
+from index.errors import KikuError, SourceError
+from index.generation import EncoderIdentity, Generation, Manifest, file_digest
+from index.lexical import analyzer_version, with_grams, word_terms
+from index.lexical_writer import LexicalWriter
+from index.reading import RECORDS, Previous, compare, read
+from index.records import Document, Skipped
+from index.records_file import Records, RecordsWriter
+from index.sources import Rules, discover, read_rules
 from index.split import SplitSettings, split
 from index.vectors.faiss import FaissVectors
+from index.versions import superseded
+from index.workplace import publishing
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
 
-_BATCH = 64
+_BATCH = 64  # chunks encoded at once
+_GROUP = 32  # chunks of one document whose words are kept together
+_SHOWN_EVERY = 256  # chunks between two reports of progress
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did. `embedded` counts the chunks that the encoder had to read."""
+    """What a build did. `embedded` counts the chunks that the encoder had to read, `read` the files
+    that were opened. `changed` is False where the served generation was found to be up to date."""
 
     generation: str
     documents: int
@@ -46,6 +52,8 @@ class BuildReport:
     embedded: int
     skipped: tuple[Skipped, ...]
     seconds: float
+    read: int = 0
+    changed: bool = True
 
 
 def build(
@@ -54,7 +62,6 @@ def build(
     *,
     encoder: Encoder | None,
     skipped: Sequence[Skipped] = (),
-    roots: Sequence[Path] = (),
     split_settings: SplitSettings | None = None,
     keep: int = 2,
     progress: Progress = lambda stage, done, total: None,
@@ -62,28 +69,18 @@ def build(
     """Builds a generation from `documents` and publishes it.
 
     Raises BuildRunning while another build of the same home runs, SourceError when there is no
-    passage at all. Whatever happens before the last rename, the old generation stays the served one.
+    passage at all, HomeUnwritable when the disk is full or read-only. Whatever happens before the
+    last rename, the old generation stays the served one.
     """
-    started = datetime.now(UTC)
+    started = time.monotonic()
     settings = split_settings or SplitSettings()
-    with _lock(home), _workplace(home, started) as folder:
-        cache = Cache(home / "cache.sqlite")
-        try:
-            manifest, embedded = _write(
-                folder, documents, encoder, cache, skipped, roots, settings, progress
-            )
-        finally:
-            cache.close()
-        final = home / "generations" / manifest.id
-        manifest.write(folder)
-        sync_folder(folder)
-        os.rename(folder, final)
-        publish(home, final)
-        _remove_old(home, keep)
-    seconds = (datetime.now(UTC) - started).total_seconds()
-    return BuildReport(
-        manifest.id, manifest.documents, manifest.chunks, embedded, tuple(skipped), seconds
-    )
+    with publishing(home, keep) as folder:
+        writer = RecordsWriter(folder / RECORDS)
+        for document in documents:
+            writer.add(document, split(document, settings))
+            progress("read", writer.documents, 0)
+        writer.skip(skipped, opened=False)
+        return _finish(home, folder, writer, encoder, settings, started, progress)
 
 
 def build_sources(
@@ -97,149 +94,203 @@ def build_sources(
 ) -> BuildReport:
     """Reads the files under `roots` and builds from them; bad ones are in the report's `skipped`.
 
+    Only files that changed are read, and only texts that changed are analysed and embedded. Where
+    nothing changed at all, the served generation stays and `changed` is False.
+
     Raises SourceError when a root does not exist, and what `build` raises.
     """
+    started = time.monotonic()
+    settings = SplitSettings()
     rules = rules or read_rules(roots)
     found = discover(roots, limits=rules.limits)
-    skipped = list(found.skipped)
+    reading = f"{rules.digest} {code_digest('sources')} {code_digest('split.py')}"
+    with publishing(home, keep) as folder:
+        previous = Previous.open(home, reading)
+        changes = compare(found, previous)
+        if previous and changes.same and _up_to_date(previous, encoder, settings):
+            manifest = previous.manifest
+            skipped = tuple(previous.records.skipped())
+            return BuildReport(
+                manifest.id, manifest.documents, manifest.chunks, 0, skipped,
+                time.monotonic() - started, changed=False,
+            )  # fmt: skip
+        writer = RecordsWriter(folder / RECORDS)
 
-    def documents() -> Iterator[Document]:
-        for file in found.files:
-            loaded = load(file, rules=rules)
-            skipped.extend(loaded.skipped)
-            yield from loaded.documents
+        def shown(done: int, total: int) -> None:
+            progress("read", done, total)
 
-    return build(
-        home,
-        documents(),
-        encoder=encoder,
-        skipped=skipped,
-        roots=roots,
-        keep=keep,
-        progress=progress,
-    )
+        opened = read(writer, found, changes, previous, rules, settings, shown)
+        if previous:
+            previous.records.close()
+        return _finish(
+            home, folder, writer, encoder, settings, started, progress,
+            roots=roots, reading=reading, opened=opened,
+        )  # fmt: skip
 
 
-def passage_context(document: Document, chunk: Chunk) -> str:
+def passage_context(title: str, heading: Sequence[str]) -> str:
     """What is said above a chunk: the document's title and the headings, once each, as one line."""
-    parts = dict.fromkeys(part for part in (document.title, *chunk.heading) if part)
-    return " › ".join(parts)
+    return " › ".join(dict.fromkeys(part for part in (title, *heading) if part))
 
 
-def _write(
+def code_digest(*names: str) -> str:
+    """A digest of modules of this package, or all of them: whoever changes what is built from a
+    text need not think of raising a version."""
+    root = Path(__file__).parent
+    digest = blake2b(digest_size=8)
+    for path in [root / name for name in names] or [root, root / "vectors", root / "sources"]:
+        for module in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            digest.update(module.name.encode() + b"\0" + module.read_bytes())
+    return digest.hexdigest()
+
+
+def _up_to_date(previous: Previous, encoder: Encoder | None, settings: SplitSettings) -> bool:
+    """Whether the served generation is whole, and what would be built now."""
+    manifest = previous.manifest
+    if (
+        manifest.encoder != _identity(encoder)
+        or manifest.split != asdict(settings)
+        or manifest.code != code_digest()
+    ):
+        return False
+    try:
+        Generation(previous.folder).close()
+    except KikuError:
+        return False
+    return True
+
+
+def _finish(
+    home: Path,
     folder: Path,
-    documents: Iterable[Document],
+    writer: RecordsWriter,
     encoder: Encoder | None,
-    cache: Cache,
-    skipped: Sequence[Skipped],
-    roots: Sequence[Path],
     settings: SplitSettings,
+    started: float,
     progress: Progress,
-) -> tuple[Manifest, int]:
-    records = RecordsWriter(folder / "records.sqlite")
-    texts: list[tuple[str, str]] = []  # (context, text) of every chunk
-    collections: dict[str, None] = {}
-    for document in documents:
-        chunks = split(document, settings)
-        records.add(document, chunks)
-        collections.setdefault(document.collection)
-        texts.extend((passage_context(document, chunk), chunk.text) for chunk in chunks)
-        progress("read", records.documents, 0)
-    records.close(skipped)
-    if not texts:
+    *,
+    roots: Sequence[Path] = (),
+    reading: str = "",
+    opened: int = 0,
+) -> BuildReport:
+    """The stages after reading: versions, words, vectors, and the manifest last."""
+    writer.supersede(superseded(writer.dated(), writer.text))
+    collections = writer.collections()
+    writer.finish()
+    if not writer.chunks:
         raise SourceError(
             "索引に入れられる文書がひとつもありません。",
             hint="読める文書のあるフォルダーを kiku build に渡してください。",
         )
-    _write_lexical(folder, texts, cache, progress)
-    embedded = _write_vectors(folder, texts, encoder, cache, progress) if encoder else 0
-    return _manifest(folder, records, encoder, settings, collections, roots), embedded
-
-
-def _manifest(
-    folder: Path,
-    records: RecordsWriter,
-    encoder: Encoder | None,
-    settings: SplitSettings,
-    collections: Iterable[str],
-    roots: Sequence[Path],
-) -> Manifest:
-    identity = EncoderIdentity()
-    kind = ""
-    if encoder:
-        identity = EncoderIdentity(
-            encoder.name, encoder.fingerprint, encoder.dimension, encoder.token_dimension
-        )
-        kind = FaissVectors.open(folder / "vectors.faiss").kind
-    files = {
-        path.name: (path.stat().st_size, file_digest(path)) for path in sorted(folder.iterdir())
-    }
-    return Manifest(
+    records = Records(folder / RECORDS)
+    cache = Cache(home / "cache.sqlite")
+    embedded = 0
+    try:
+        _write_lexical(folder, records, cache, writer.chunks, progress)
+        if encoder:
+            embedded = _write_vectors(folder, records, encoder, cache, writer.chunks, progress)
+        cache.prune()
+        skipped = tuple(records.skipped())
+    finally:
+        cache.close()
+        records.close()
+    manifest = Manifest(
         id=folder.name.removeprefix(".building-"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         analyzer=analyzer_version(),
         split=asdict(settings),
-        encoder=identity,
-        documents=records.documents,
-        chunks=records.chunks,
-        vectors=kind,
+        encoder=_identity(encoder),
+        documents=writer.documents,
+        chunks=writer.chunks,
+        vectors=FaissVectors.open(folder / "vectors.faiss").kind if encoder else "",
         collections=tuple(collections),
         roots=tuple(str(root) for root in roots),
-        files=files,
+        reading=reading,
+        code=code_digest(),
+        files={
+            path.name: (path.stat().st_size, file_digest(path)) for path in sorted(folder.iterdir())
+        },
+    )
+    manifest.write(folder)
+    seconds = time.monotonic() - started
+    return BuildReport(
+        manifest.id, writer.documents, writer.chunks, embedded, skipped, seconds, opened
+    )
+
+
+def _identity(encoder: Encoder | None) -> EncoderIdentity:
+    if encoder is None:
+        return EncoderIdentity()
+    return EncoderIdentity(
+        encoder.name, encoder.fingerprint, encoder.dimension, encoder.token_dimension
     )
 
 
 def _write_lexical(
-    folder: Path, texts: Sequence[tuple[str, str]], cache: Cache, progress: Progress
+    folder: Path, records: Records, cache: Cache, chunks: int, progress: Progress
 ) -> None:
-    analyzer = analyzer_version()
-    bodies: list[Terms] = []
-    contexts: list[Terms] = []
-    for number, (context, text) in enumerate(texts):
-        bodies.append(_terms(cache, analyzer, text))
-        contexts.append(_terms(cache, analyzer, context))
-        if number % _BATCH == 0:
-            progress("words", number, len(texts))
+    maker = f"{analyzer_version()} {code_digest('words.py', 'normalize.py', 'lexical.py')}"
+    writer = LexicalWriter(folder)
+    done = 0
+    for _, passages in groupby(records.passages(), key=lambda passage: passage[0]):
+        while group := list(islice(passages, _GROUP)):
+            contexts = [passage_context(title, heading) for _, title, heading, _ in group]
+            texts = [text for *_, text in group]
+            known = cache.words(maker, [*contexts, *texts])
+            if known is None:
+                known = [word_terms(text) for text in (*contexts, *texts)]
+                cache.put_words(maker, [*contexts, *texts], known)
+            for context, text, of_context, of_text in zip(
+                contexts, texts, known, known[len(group) :], strict=False
+            ):
+                writer.add(with_grams(of_text, text), with_grams(of_context, context))
+            if done // _SHOWN_EVERY != (done + len(group)) // _SHOWN_EVERY:
+                cache.save()
+                progress("words", done, chunks)
+            done += len(group)
     cache.save()
-    progress("words", len(texts), len(texts))
-    LexicalIndex.build(bodies, contexts).save(folder)
-
-
-def _terms(cache: Cache, analyzer: str, text: str) -> Terms:
-    known = cache.terms(analyzer, text)
-    if known is None:
-        known = terms(text)
-        cache.put_terms(analyzer, text, known)
-    return known
+    progress("words", chunks, chunks)
+    writer.finish()
 
 
 def _write_vectors(
     folder: Path,
-    texts: Sequence[tuple[str, str]],
+    records: Records,
     encoder: Encoder,
     cache: Cache,
+    chunks: int,
     progress: Progress,
 ) -> int:
-    vectors = np.empty((len(texts), encoder.dimension), dtype=np.float32)
-    tokens: list[np.ndarray] = []
-    starts: list[np.ndarray] = []
+    """Embeds every chunk that the cache does not know; how many those were."""
     embedded = done = 0
-    for first in range(0, len(texts), _BATCH):
-        batch = texts[first : first + _BATCH]
-        found, new = _embed(batch, encoder, cache)
-        embedded += new
-        for embedding in found:
-            vectors[done] = embedding.vector
-            tokens.append(embedding.tokens)
-            starts.append(embedding.starts)
-            done += 1
-        progress("encode", done, len(texts))
+    rows = folder / ".vectors"
+    vectors = np.memmap(rows, np.float32, "w+", shape=(chunks, encoder.dimension))
+    bounds = np.zeros(chunks + 1, np.int64)
+    width = max(1, encoder.token_dimension)
+    passages = records.passages()
+    with (
+        ArrayWriter(folder / "tokens.vectors.npy", np.int8, width) as tokens,
+        ArrayWriter(folder / "tokens.starts.npy", np.uint16) as starts,
+    ):
+        while group := list(islice(passages, _BATCH)):
+            batch = [(passage_context(title, heading), text) for _, title, heading, text in group]
+            found, new = _embed(batch, encoder, cache)
+            embedded += new
+            for embedding in found:
+                vectors[done] = embedding.vector
+                tokens.append(embedding.tokens)
+                starts.append(embedding.starts)
+                done += 1
+                bounds[done] = tokens.rows
+            progress("encode", done, chunks)
     FaissVectors.build(vectors).save(folder / "vectors.faiss")
+    del vectors
+    rows.unlink()
     if encoder.token_dimension:
-        lengths = [len(array) for array in tokens]
-        np.save(folder / "tokens.vectors.npy", np.concatenate(tokens))
-        np.save(folder / "tokens.starts.npy", np.concatenate(starts))
-        np.save(folder / "tokens.bounds.npy", np.concatenate([[0], np.cumsum(lengths)]))
+        np.save(folder / "tokens.bounds.npy", bounds)
+    else:
+        (folder / "tokens.vectors.npy").unlink()
+        (folder / "tokens.starts.npy").unlink()
     return embedded
 
 
@@ -253,7 +304,7 @@ def _embed(
     if missing:
         encoding = encoder.encode_documents([whole[place] for place in missing])
         for row, place in enumerate(missing):
-            tokens = np.empty((0, 1), np.int8)
+            tokens = np.empty((0, max(1, encoder.token_dimension)), np.int8)
             starts = np.empty(0, np.uint16)
             if encoding.tokens is not None and encoding.offsets is not None:
                 tokens = np.rint(encoding.tokens[row] * 127).astype(np.int8)
@@ -264,51 +315,3 @@ def _embed(
             found[place] = embedding
         cache.save()
     return [embedding for embedding in found if embedding is not None], len(missing)
-
-
-@contextmanager
-def _workplace(home: Path, started: datetime) -> Iterator[Path]:
-    """A new directory to build in, removed unless it was renamed to its final name."""
-    generations = home / "generations"
-    generations.mkdir(parents=True, exist_ok=True)
-    for left_over in generations.glob(".building-*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    folder = generations / f".building-{started:%Y%m%dT%H%M%S%f}"
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _lock(home: Path) -> Iterator[None]:
-    """Held while a build runs; the operating system lets go of it when the process ends."""
-    import fcntl
-
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "build.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "?"
-            raise BuildRunning(
-                f"別の kiku build が実行中です（プロセス {owner}）。",
-                hint="終わるのを待ってから、もう一度実行してください。",
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def _remove_old(home: Path, keep: int) -> None:
-    served = (home / "current").read_text(encoding="utf-8").strip()
-    others = sorted(
-        folder
-        for folder in (home / "generations").iterdir()
-        if not folder.name.startswith(".") and folder.name != served
-    )
-    for folder in others[: max(0, len(others) - (keep - 1))]:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What was computed for a text once and need not be computed again: its terms and its vectors.
+"""What was computed for a text once and need not be computed again: its words and its vectors.
 
 One SQLite file in the home folder, keyed by what made the value and by the text's digest. Losing
 it costs time and nothing else.
@@ -17,11 +17,12 @@ import numpy as np
 from index.lexical import Terms
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS terms (analyzer TEXT, digest BLOB, keys BLOB, counts BLOB, names TEXT,
-  PRIMARY KEY (analyzer, digest)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS embeddings (encoder TEXT, digest BLOB, vector BLOB, tokens BLOB,
-  starts BLOB, PRIMARY KEY (encoder, digest)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS words (maker TEXT, digest BLOB, lengths BLOB, keys BLOB, counts BLOB,
+  names TEXT, UNIQUE (maker, digest));
+CREATE TABLE IF NOT EXISTS embeddings (maker TEXT, digest BLOB, vector BLOB, tokens BLOB,
+  starts BLOB, UNIQUE (maker, digest));
 """
+SPARE = 10_000  # rows that may lie unused before they are removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,57 +40,77 @@ class Cache:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path)
-        self._database.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA
-        )
+        try:
+            self._database = _opened(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise  # a disk that is full or read-only, not a damaged file
+            for part in (
+                path,
+                path.with_name(f"{path.name}-wal"),
+                path.with_name(f"{path.name}-shm"),
+            ):
+                part.unlink(missing_ok=True)
+            self._database = _opened(path)
+        self._used: dict[str, set[bytes]] = {"words": set(), "embeddings": set()}
 
-    def terms(self, analyzer: str, text: str) -> Terms | None:
-        """The terms of a text."""
+    def words(self, maker: str, texts: Sequence[str]) -> list[Terms] | None:
+        """The words of some texts that were put together, None if they are not known."""
+        digest = _digest(texts)
+        self._used["words"].add(digest)
         row = self._database.execute(
-            "SELECT keys, counts, names FROM terms WHERE analyzer = ? AND digest = ?",
-            (analyzer, text_digest(text)),
+            "SELECT lengths, keys, counts, names FROM words WHERE maker = ? AND digest = ?",
+            (maker, digest),
         ).fetchone()
         if row is None:
             return None
-        keys, counts, names = row
-        return Terms(
-            np.frombuffer(keys, np.uint64), np.frombuffer(counts, np.float32), tuple(names.split())
+        lengths, keys, counts = (
+            np.frombuffer(data, kind)
+            for data, kind in zip(row, (np.int32, np.uint64, np.float32), strict=False)
         )
+        cuts = np.cumsum(lengths)[:-1]
+        names = [tuple(line.split()) for line in row[3].split("\n")]
+        return [
+            Terms(*found)
+            for found in zip(np.split(keys, cuts), np.split(counts, cuts), names, strict=True)
+        ]
 
-    def put_terms(self, analyzer: str, text: str, terms: Terms) -> None:
-        """Keeps the terms of a text."""
+    def put_words(self, maker: str, texts: Sequence[str], words: Sequence[Terms]) -> None:
+        """Keeps the words of some texts, to be asked for together."""
         self._database.execute(
-            "INSERT OR REPLACE INTO terms VALUES (?,?,?,?,?)",
+            "INSERT OR REPLACE INTO words VALUES (?,?,?,?,?,?)",
             (
-                analyzer,
-                text_digest(text),
-                terms.keys.tobytes(),
-                terms.counts.tobytes(),
-                " ".join(terms.names),
+                maker,
+                _digest(texts),
+                np.array([len(found.keys) for found in words], np.int32).tobytes(),
+                np.concatenate([found.keys for found in words]).tobytes(),
+                np.concatenate([found.counts for found in words]).tobytes(),
+                "\n".join(" ".join(found.names) for found in words),
             ),
         )
 
     def embeddings(
-        self, encoder: str, texts: Sequence[str], token_dimension: int
+        self, maker: str, texts: Sequence[str], token_dimension: int
     ) -> list[Embedding | None]:
         """The embeddings of some texts, None where one is not known."""
         found: list[Embedding | None] = []
         for text in texts:
+            digest = _digest([text])
+            self._used["embeddings"].add(digest)
             row = self._database.execute(
-                "SELECT vector, tokens, starts FROM embeddings WHERE encoder = ? AND digest = ?",
-                (encoder, text_digest(text)),
+                "SELECT vector, tokens, starts FROM embeddings WHERE maker = ? AND digest = ?",
+                (maker, digest),
             ).fetchone()
             found.append(None if row is None else _embedding(row, token_dimension))
         return found
 
-    def put_embedding(self, encoder: str, text: str, embedding: Embedding) -> None:
+    def put_embedding(self, maker: str, text: str, embedding: Embedding) -> None:
         """Keeps the vectors of a text."""
         self._database.execute(
             "INSERT OR REPLACE INTO embeddings VALUES (?,?,?,?,?)",
             (
-                encoder,
-                text_digest(text),
+                maker,
+                _digest([text]),
                 embedding.vector.tobytes(),
                 embedding.tokens.tobytes(),
                 embedding.starts.tobytes(),
@@ -100,15 +121,46 @@ class Cache:
         """Makes everything put so far survive a crash."""
         self._database.commit()
 
+    def prune(self) -> None:
+        """Removes what was not asked for since the cache was opened, once it is the larger part."""
+        for table, used in self._used.items():
+            rows = self._database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608
+            if not used or rows <= 2 * len(used) + SPARE:
+                continue
+            self._database.execute("CREATE TEMP TABLE used (digest BLOB PRIMARY KEY)")
+            self._database.executemany("INSERT INTO used VALUES (?)", ((d,) for d in used))
+            self._database.execute(
+                f"DELETE FROM {table} WHERE digest NOT IN (SELECT digest FROM used)"  # noqa: S608
+            )
+            self._database.execute("DROP TABLE used")
+        self._database.commit()
+
     def close(self) -> None:
         """Saves and closes."""
         self._database.commit()
         self._database.close()
 
 
-def text_digest(text: str) -> bytes:
-    """16 bytes that stand for a text."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    try:
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
+        for table in ("words", "embeddings"):
+            database.execute(f"SELECT maker FROM {table} LIMIT 1")  # noqa: S608
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def _digest(texts: Sequence[str]) -> bytes:
+    """16 bytes that stand for a list of texts."""
+    digest = blake2b(digest_size=16)
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.digest()
 
 
 def _embedding(row: tuple[bytes, bytes, bytes], dimension: int) -> Embedding:

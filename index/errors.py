@@ -8,6 +8,7 @@ KikuError
 ├── IndexDamaged         a file of the index is missing, cut short or changed
 ├── IndexMismatch        the index was built by another encoder or another version
 ├── BuildRunning         another build holds the lock
+├── HomeUnwritable       the home folder cannot be written: read-only, full, not allowed
 ├── EncoderUnavailable   the encoder cannot be loaded
 ├── DatasetError         an evaluation set cannot be read
 └── QueryError           the question cannot be searched for
@@ -72,6 +73,12 @@ class BuildRunning(KikuError):
     """Another build of the same index is under way."""
 
     code = "build_running"
+
+
+class HomeUnwritable(KikuError):
+    """The home folder cannot be written: it is read-only, the disk is full, or it is not ours."""
+
+    code = "home_unwritable"
 
 
 class EncoderUnavailable(KikuError):

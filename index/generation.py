@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -19,25 +18,14 @@ import numpy as np
 
 from index.errors import IndexDamaged, IndexMismatch, IndexMissing
 from index.lexical import LexicalIndex, analyzer_version
-from index.records import Chunk, Document, DocumentSummary, Heading, Skipped
+from index.records_file import Records
 from index.vectors.contract import VectorIndex
 from index.vectors.faiss import FaissVectors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _REBUILD = "kiku build で作り直してください。"
 # Larger files are checked by size when opened and by digest in `verify`.
 _DIGEST_AT_OPEN = 16 * 1024 * 1024
-
-_SCHEMA = """
-CREATE TABLE documents (
-  position INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, source TEXT, collection TEXT,
-  revision TEXT, date TEXT, url TEXT, tags TEXT, media_type TEXT, outline TEXT, pages TEXT,
-  characters INTEGER, chunks INTEGER);
-CREATE TABLE chunks (
-  position INTEGER PRIMARY KEY, document INTEGER, id TEXT, heading TEXT,
-  start INTEGER, end INTEGER, text TEXT);
-CREATE TABLE skipped (source TEXT, code TEXT, reason TEXT);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +40,11 @@ class EncoderIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a generation is made of. `files` maps a file name to [bytes, digest]."""
+    """What a generation is made of. `files` maps a file name to [bytes, digest].
+
+    `reading` names everything but the files that decides what is read from them, `code` the code
+    that made the rest: where they differ, nothing of the old generation is taken over.
+    """
 
     id: str
     created: str
@@ -64,6 +56,8 @@ class Manifest:
     vectors: str = ""
     collections: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
+    reading: str = ""
+    code: str = ""
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -93,138 +87,6 @@ class Manifest:
             folder / "manifest.json",
             json.dumps(asdict(self), ensure_ascii=False, indent=1).encode(),
         )
-
-
-class Records:
-    """The documents and chunks of a generation, in one read-only SQLite file; safe to share."""
-
-    def __init__(self, path: Path) -> None:
-        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-        self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._database.close()
-
-    def chunks(self, positions: Sequence[int]) -> list[tuple[Chunk, DocumentSummary]]:
-        """The chunks at these positions, in the order asked for, with their documents."""
-        marks = ",".join("?" * len(positions))
-        rows = self._database.execute(
-            "SELECT c.position, c.id, c.heading, c.start, c.end, c.text, d.id, d.title, d.source,"  # noqa: S608
-            " d.collection, d.date, d.url, d.characters, d.chunks FROM chunks c"
-            f" JOIN documents d ON d.position = c.document WHERE c.position IN ({marks})",
-            [int(position) for position in positions],
-        )
-        found = {}
-        for position, identifier, heading, start, end, text, *summary in rows:
-            document = DocumentSummary(*summary)
-            path = tuple(json.loads(heading))
-            chunk = Chunk(identifier, document.id, path, start, end, text)
-            found[position] = chunk, document
-        return [found[int(position)] for position in positions]
-
-    def document(self, identifier: str) -> Document | None:
-        """One document with its text."""
-        row = self._database.execute(
-            "SELECT id, title, text, source, collection, revision, date, url, tags, media_type,"
-            " outline, pages FROM documents WHERE id = ?",
-            [identifier],
-        ).fetchone()
-        if row is None:
-            return None
-        identifier, title, text, source, collection, revision, date, url, *packed = row
-        tags, media_type, outline, pages = packed
-        return Document(
-            id=identifier,
-            title=title,
-            text=text,
-            source=source,
-            collection=collection,
-            revision=revision,
-            date=date,
-            url=url,
-            tags=tuple(json.loads(tags)),
-            media_type=media_type,
-            outline=tuple(Heading(*heading) for heading in json.loads(outline)),
-            pages=tuple(json.loads(pages)),
-        )
-
-    def documents(self) -> Iterator[DocumentSummary]:
-        """All documents, in the order of their sources."""
-        rows = self._database.execute(
-            "SELECT id, title, source, collection, date, url, characters, chunks"
-            " FROM documents ORDER BY position"
-        )
-        return (DocumentSummary(*row) for row in rows)
-
-    def skipped(self) -> list[Skipped]:
-        """What the build could not read."""
-        rows = self._database.execute("SELECT source, code, reason FROM skipped ORDER BY rowid")
-        return [Skipped(*row) for row in rows]
-
-    def collections_of_chunks(self) -> Iterator[tuple[str, int]]:
-        """(collection, number of chunks) of each document, in the order of the chunks."""
-        yield from self._database.execute(
-            "SELECT collection, chunks FROM documents ORDER BY position"
-        )
-
-
-class RecordsWriter:
-    """Writes the SQLite file that `Records` reads; documents are added in order."""
-
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path)
-        self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
-        self.documents = 0
-        self.chunks = 0
-
-    def add(self, document: Document, chunks: Sequence[Chunk]) -> None:
-        """Adds a document and its chunks."""
-        self._database.execute(
-            "INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            (
-                self.documents,
-                document.id,
-                document.title,
-                document.text,
-                document.source,
-                document.collection,
-                document.revision,
-                document.date,
-                document.url,
-                json.dumps(document.tags, ensure_ascii=False),
-                document.media_type,
-                json.dumps([(h.start, h.level, h.title) for h in document.outline]),
-                json.dumps(document.pages),
-                len(document.text),
-                len(chunks),
-            ),
-        )
-        self._database.executemany(
-            "INSERT INTO chunks VALUES (?,?,?,?,?,?,?)",
-            (
-                (
-                    self.chunks + number,
-                    self.documents,
-                    chunk.id,
-                    json.dumps(chunk.heading, ensure_ascii=False),
-                    chunk.start,
-                    chunk.end,
-                    chunk.text,
-                )
-                for number, chunk in enumerate(chunks)
-            ),
-        )
-        self.documents += 1
-        self.chunks += len(chunks)
-
-    def close(self, skipped: Iterable[Skipped]) -> None:
-        """Adds what was skipped and finishes the file."""
-        self._database.executemany(
-            "INSERT INTO skipped VALUES (?,?,?)", ((s.source, s.code, s.reason) for s in skipped)
-        )
-        self._database.commit()
-        self._database.close()
 
 
 @dataclass(frozen=True)
@@ -346,6 +208,34 @@ def publish(home: Path, folder: Path) -> None:
     write_durably(home / "current", folder.name.encode())
 
 
+def roll_back(home: Path) -> str:
+    """Serves the newest good generation that is older than the served one; its id.
+
+    Raises IndexMissing when there is none.
+    """
+    served = current_generation(home).name
+    older = (folder for folder in generations(home) if folder.name < served)
+    for folder in sorted(older, reverse=True):
+        try:
+            Generation(folder).verify()
+        except (IndexDamaged, IndexMismatch):
+            continue
+        publish(home, folder)
+        return folder.name
+    raise IndexMissing(
+        "戻せる古い索引がありません。",
+        hint="残す数は KIKU_KEEP_GENERATIONS で決まります。kiku build で作り直してください。",
+    )
+
+
+def generations(home: Path) -> list[Path]:
+    """The finished generations, oldest first."""
+    folder = home / "generations"
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Replaces a file by one rename, after its new content has reached the disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -355,6 +245,12 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Forces the content of a file to disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

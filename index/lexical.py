@@ -15,28 +15,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from index.normalize import fold
-from index.words import forms, tokenizer_version
+from index.words import forms, inner_names, tokenizer_version
 
-ANALYZER = "words+char1-2/1"
+ANALYZER = "words+char1-2/2"
 # The BM25 of Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework", section 3.5; k1, b and
 # the weights below were tuned on JaQuAD-train, see docs/retrieval.md.
-_K1 = 0.9
-_B = 0.4
+K1 = 0.9
+B = 0.4
 CONTEXT_WEIGHT = 1.0
 GRAM_WEIGHT = 0.5
 
 _NAME = re.compile(r"[a-z][a-z0-9._-]{3,}|[ァ-ヺー]{3,}")
-_WORD = np.uint64(0)
+WORD = np.uint64(0)
 _BIGRAM = np.uint64(1 << 62)
 _UNIGRAM = np.uint64(2 << 62)
-_TAG_SHIFT = np.uint64(62)
+TAG_SHIFT = np.uint64(62)
 _CODE_POINT_BITS = np.uint64(21)
-_NAMES = "lexical.names.txt"
-_FILES = ("keys", "bounds", "chunks", "scores", "idf")
+NAMES_FILE = "lexical.names.txt"
+FILES = ("keys", "bounds", "chunks", "scores", "idf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,28 @@ def analyzer_version() -> str:
 
 
 def terms(text: str) -> Terms:
-    """The words and character n-grams of a text."""
-    found = forms(text)
-    word_keys = np.array([word_key(form) for form in found], dtype=np.uint64)
-    keys, counts = np.unique(np.concatenate([word_keys, gram_keys(text)]), return_counts=True)
+    """The words and character n-grams of a text of the corpus."""
+    return with_grams(word_terms(text), text)
+
+
+def word_terms(text: str) -> Terms:
+    """The words of a text alone: what SudachiPy takes its time for."""
+    found = [*forms(text), *inner_names(text)]
+    keys, counts = np.unique(
+        np.array([word_key(form) for form in found], dtype=np.uint64), return_counts=True
+    )
     names = tuple(sorted({form for form in found if _NAME.fullmatch(form)}))
     return Terms(keys, counts.astype(np.float32), names)
+
+
+def with_grams(words: Terms, text: str) -> Terms:
+    """The words of a text together with its character n-grams; words come first, as keys do."""
+    keys, counts = np.unique(gram_keys(text), return_counts=True)
+    return Terms(
+        np.concatenate([words.keys, keys]),
+        np.concatenate([words.counts, counts.astype(np.float32)]),
+        words.names,
+    )
 
 
 @lru_cache(maxsize=200_000)
@@ -87,7 +104,7 @@ Group = Sequence[tuple[tuple[int, ...], float]]
 
 
 class LexicalIndex:
-    """BM25 runs of all chunks, built by `build`, written by `save` and read by `open`."""
+    """BM25 runs of all chunks, written by `LexicalWriter` and read by `open`."""
 
     def __init__(self, arrays: dict[str, np.ndarray], rows: int, names: Sequence[str]) -> None:
         self._keys = arrays["keys"]
@@ -100,43 +117,22 @@ class LexicalIndex:
 
     @classmethod
     def build(cls, bodies: Sequence[Terms], contexts: Sequence[Terms]) -> LexicalIndex:
-        """Scores the terms of each chunk: of its text, and of its title and headings (`contexts`)."""
-        merged = [_weighted(body, context) for body, context in zip(bodies, contexts, strict=True)]
-        rows = len(merged)
-        lengths = np.array([len(terms.keys) for terms in merged], dtype=np.int64)
-        keys = np.concatenate([np.empty(0, np.uint64), *(terms.keys for terms in merged)])
-        counts = np.concatenate([np.empty(0, np.float32), *(terms.counts for terms in merged)])
-        chunks = np.repeat(np.arange(rows, dtype=np.int32), lengths)
-        order = np.argsort(keys, kind="stable")
-        keys, counts, chunks = keys[order], counts[order], chunks[order]
-        vocabulary, first = np.unique(keys, return_index=True)
-        bounds = np.append(first, len(keys)).astype(np.int64)
-        frequency = np.diff(bounds)
-        idf = np.log(1 + (rows - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
-        scores = counts
-        for tags in ((_WORD,), (_BIGRAM, _UNIGRAM)):
-            kind = np.isin(keys >> _TAG_SHIFT, [tag >> _TAG_SHIFT for tag in tags])
-            scores[kind] = _saturate(counts[kind], chunks[kind], rows)
-        scores *= np.repeat(idf, frequency)
-        arrays = {
-            "keys": vocabulary, "bounds": bounds, "chunks": chunks, "scores": scores, "idf": idf,
-        }  # fmt: skip
-        names = sorted({name for terms in (*bodies, *contexts) for name in terms.names})
-        return cls(arrays, rows, names)
+        """An index over a few chunks that lives as long as it is used; see `LexicalWriter`."""
+        from index.lexical_writer import LexicalWriter
+
+        with TemporaryDirectory() as folder:
+            writer = LexicalWriter(Path(folder))
+            for body, context in zip(bodies, contexts, strict=True):
+                writer.add(body, context)
+            writer.finish()
+            return cls.open(Path(folder), len(bodies))
 
     @classmethod
     def open(cls, folder: Path, rows: int) -> LexicalIndex:
         """Maps the arrays in `folder` into memory."""
-        arrays = {name: np.load(folder / f"lexical.{name}.npy", mmap_mode="r") for name in _FILES}
-        names = (folder / _NAMES).read_text(encoding="utf-8").split("\n")
+        arrays = {name: np.load(folder / f"lexical.{name}.npy", mmap_mode="r") for name in FILES}
+        names = (folder / NAMES_FILE).read_text(encoding="utf-8").split("\n")
         return cls(arrays, rows, names)
-
-    def save(self, folder: Path) -> None:
-        """Writes five `.npy` files and the list of names into `folder`."""
-        (folder / _NAMES).write_text("\n".join(self.names), encoding="utf-8")
-        arrays = (self._keys, self._bounds, self._chunks, self._scores, self._idf)
-        for name, array in zip(_FILES, arrays, strict=True):
-            np.save(folder / f"lexical.{name}.npy", array)
 
     def run(self, key: int) -> tuple[np.ndarray, np.ndarray]:
         """The chunks that hold a term, int32 (n,) ascending, and their scores float32 (n,)."""
@@ -185,20 +181,3 @@ class LexicalIndex:
             )
             scores = scores[left] + more[right]
         return chunks, scores
-
-
-def _weighted(body: Terms, context: Terms) -> Terms:
-    keys, place = np.unique(np.concatenate([body.keys, context.keys]), return_inverse=True)
-    counts = np.zeros(len(keys), dtype=np.float32)
-    weighted = np.concatenate([body.counts, CONTEXT_WEIGHT * context.counts])
-    np.add.at(counts, place, weighted)
-    return Terms(keys, counts)
-
-
-def _saturate(counts: np.ndarray, chunks: np.ndarray, rows: int) -> np.ndarray:
-    """BM25's term frequency part, against the mean length of the chunks in the same kind of term."""
-    lengths = np.bincount(chunks, weights=counts, minlength=rows)
-    mean = lengths.sum() / max(1, rows) or 1.0
-    norm = _K1 * (1 - _B + _B * lengths / mean)
-    saturated: np.ndarray = counts * (_K1 + 1) / (counts + norm[chunks])
-    return saturated.astype(np.float32)

@@ -30,6 +30,7 @@ class Document:
     `revision` is a digest of everything that a reader or a passage could see of it.
     `date` is ISO 8601 (`2026-11-23`) or empty. `pages` holds the offset at which each page starts,
     empty for a text without pages. `outline` holds the headings in order of `start`.
+    `superseded_by` is the id of a newer version of the same document, if there is one.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Document:
     media_type: str = "text/plain"
     outline: tuple[Heading, ...] = ()
     pages: tuple[int, ...] = ()
+    superseded_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class DocumentSummary:
     url: str
     characters: int
     chunks: int
+    superseded_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ def _file(
     elif status.st_size == 0:
         skipped.append(Skipped(source, "empty", "空のファイルです。"))
     else:
-        return SourceFile(path, source, status.st_size, status.st_mtime_ns, source)
+        times = status.st_mtime_ns, status.st_ctime_ns
+        return SourceFile(path, source, status.st_size, times[0], source, times[1])
     return None
 
 

@@ -39,7 +39,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to read: where it lies, the name it is known by, and what tells whether it changed.
+    """A file to read: where it lies, the name it is known by, and what tells whether it changed:
+    its size in bytes and the times of its content and of its entry, in ns.
 
     `source` is its POSIX path below the root it was found under, led by that root's folder name
     where two roots hold the same path. `inside` is the path without that lead.
@@ -50,6 +51,7 @@ class SourceFile:
     size: int
     modified_ns: int
     inside: str = ""
+    changed_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

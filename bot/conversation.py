@@ -39,7 +39,16 @@ def split_questions(text: str) -> list[str]:
             parts.append(text[start : match.end()].strip())
             start = match.end()
     rest = text[start:].strip()
-    questions = [part for part in parts if len(part) > 4 and has_words(part)]
+    questions: list[str] = []
+    lead = ""
+    for part in parts:
+        if len(part) > 4 and has_words(part):
+            questions.append(f"{lead} {part}".strip())
+            lead = ""
+        elif questions:
+            questions[-1] = f"{questions[-1]} {part}"
+        else:
+            lead = f"{lead} {part}".strip()
     if len(questions) < 2 or len(questions) > _MOST_QUESTIONS:
         return [text.strip()]
     if has_words(rest):

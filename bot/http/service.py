@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from math import nan
 from time import perf_counter
 from typing import Any, Literal, Protocol
@@ -274,13 +275,13 @@ def _now() -> str:
 def _starters(
     documents: list[DocumentSummary], language: Language, tried: int = 12
 ) -> Iterator[str]:
-    """What a newcomer would ask about documents spread evenly over the index: what the thing is
-    that a title names. Titles that name no one thing are asked about as they stand, after those."""
+    """What a newcomer would ask: what the thing is that a title names, from all over the index.
+    Titles that name no one thing are asked about as they stand, after those."""
     titles = [document.title.strip() for document in documents]
     subjects = [re.sub(r"とは.*$", "", _TITLE_END.split(title)[0]).strip() for title in titles]
     named = list(dict.fromkeys(filter(_SUBJECT.fullmatch, subjects)))
-    step = max(1, len(named) // tried)
-    for subject in named[::step][:tried]:
+    named.sort(key=lambda name: sha256(name.encode()).digest())  # a mix, the same every time
+    for subject in named[:tried]:
         yield f"What is {subject}?" if language == "en" else f"{subject}とは何ですか？"
     for title in [title for title in titles if 0 < len(title) <= 40][:tried]:
         yield (

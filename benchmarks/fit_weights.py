@@ -30,7 +30,7 @@ from index.fuse import WEIGHTS
 from index.query import Synonyms
 from index.records import Document, document_id
 from index.retrieve import Retriever
-from index.training.sources import Passage, load
+from index.training.sources import Passage, load_passages
 
 FUSED = ("words", "grams", "dense", "late")
 CHOSEN = ("passage", "coverage", "around", "late", "expected", "subject")
@@ -55,9 +55,8 @@ def main() -> None:
     parser.add_argument("--distractors", type=int, default=1000)
     parser.add_argument("--questions", type=int, default=1500)
     options = parser.parse_args()
-    data = load(options.data)
-    held_out = data.validation
-    others = random.Random(0).sample(data.passages, min(options.distractors, len(data.passages)))
+    train, held_out = load_passages(options.data)
+    others = random.Random(0).sample(train, min(options.distractors, len(train)))
     asked = [(q, answers, p) for p in held_out for q, answers in p.questions]
     random.Random(1).shuffle(asked)
     asked = asked[: options.questions]

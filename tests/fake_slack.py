@@ -123,6 +123,7 @@ class FakeSlack:
         self.titles: dict[str, str] = {}
         self.prompts: list[dict[str, Any]] = []
         self.tokens = {BOT_TOKEN: TEAM}
+        self.post_tokens: set[str] = set()
         self.ack_seconds = ack_seconds
         self._burst, self._per_second = burst, per_second
         self._allowance: dict[str, tuple[float, float]] = {}
@@ -563,6 +564,8 @@ class FakeSlack:
         if SCOPES.get(method, "") not in {"", *self.scopes}:
             provided = ",".join(sorted(self.scopes))
             raise Refused("missing_scope", needed=SCOPES[method], provided=provided)
+        if method == "chat.postMessage":
+            self.post_tokens.add(token)
         handler = getattr(self, "_do_" + method.replace(".", "_"), None)
         if handler is None:
             raise Refused("unknown_method")

@@ -28,6 +28,8 @@ from index.errors import SettingsError
 if TYPE_CHECKING:
     from fastapi.telemetry import TelemetryConfig
 
+    from bot.slack.door import SlackDoor
+
 GRACE_SECONDS = 30  # that answers under way are given when the service stops
 _DESCRIPTION = """\
 Asks your own documents. An answer quotes them word for word:
@@ -83,14 +85,19 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
     gate = Gate(settings.max_answers or _slots(settings), metrics)
     max_body = _max_body(settings)
     mcp = McpDoor(service, gate, max_body)
+    slack = _slack_door(settings, service)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start()
+        if slack:
+            slack.start()
         async with anyio.create_task_group() as beside:
             beside.start_soon(mcp.run)
             yield
             beside.cancel_scope.cancel()
+        if slack:
+            slack.stop()
         service.stop()
 
     app = FastAPI(
@@ -109,6 +116,8 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
         app.include_router(part.router)
     pages.mount(app)
     app.router.routes.append(Route("/mcp", endpoint=mcp))
+    if slack:
+        app.router.routes.extend(slack.routes)
     app.add_middleware(
         Guard,
         keys=keys,
@@ -127,6 +136,14 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     return app
+
+
+def _slack_door(settings: Settings, service: Service) -> SlackDoor | None:
+    if not settings.slack_signing_secret.get_secret_value():
+        return None  # nobody could tell Slack from others
+    from bot.slack.door import SlackDoor
+
+    return SlackDoor(lambda: service.kiku)
 
 
 def _slots(settings: Settings) -> int:

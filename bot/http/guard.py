@@ -30,8 +30,8 @@ from index.errors import SettingsError
 
 SLOWEST_SECONDS = 20.0  # between two parts of a body
 OPEN_PATHS = ("/healthz", "/readyz")  # probes have no keys
-OPEN_PREFIX = "/static/"
-_UNLIMITED = ("/healthz", "/readyz", "/metrics", "/static/", "/docs/")
+OPEN_PREFIX = ("/static/", "/slack/")  # Slack signs what it sends; bot.slack.door checks that
+_UNLIMITED = ("/healthz", "/readyz", "/metrics", "/static/", "/docs/", "/slack/events")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CONTENT_SECURITY = (

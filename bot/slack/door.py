@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.settings import Settings
 from bot.slack.app import Kiku, SlackApp
 from bot.slack.workspaces import INSTALL_PATH, REDIRECT_PATH
 
@@ -25,7 +24,8 @@ log = structlog.get_logger(__name__)
 class SlackDoor:
     """Opens the Slack app as soon as the bot behind it is there, and hands it what Slack posts.
 
-    Until then Slack is answered 503 and sends its events again.
+    Until then Slack is answered 503 and sends its events again. Not to be used without
+    SLACK_SIGNING_SECRET: nobody could tell Slack from others then.
     """
 
     def __init__(self, kiku: Callable[[], Kiku]) -> None:
@@ -34,12 +34,6 @@ class SlackDoor:
         self._app: SlackApp | None = None
         self._stopping = threading.Event()
         self._opener = threading.Thread(target=self._open, name="slack-open", daemon=True)
-
-    @staticmethod
-    def wanted(settings: Settings) -> bool:
-        """Whether events are to be taken over HTTP: without the signing secret nobody could tell
-        Slack from others, so there is no door then."""
-        return bool(settings.slack_signing_secret.get_secret_value())
 
     @property
     def routes(self) -> list[Route]:

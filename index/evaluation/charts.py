@@ -63,7 +63,7 @@ def intervals(groups: Sequence[Sequence[Interval]]) -> str:
         f'<line class="grid" x1="{x(v):.1f}" x2="{x(v):.1f}" y1="8" y2="{y + 4:.0f}"/>'
         f'<text class="tick" x="{x(v):.1f}" y="{y + 20:.0f}" text-anchor="middle">'
         f"{_percent_tick(v)}</text>"
-        for v in (low + tick for tick in _ticks(1 - low))
+        for v in (1 - tick for tick in _ticks(1 - low))
     ]
     return _svg(ROW_WIDTH, int(y) + 28, "".join(grid + parts))
 

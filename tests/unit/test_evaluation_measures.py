@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
@@ -48,6 +48,7 @@ def test_auroc_by_hand_with_ties_counting_half() -> None:
     assert math.isnan(abstention.auroc(scores, np.ones(4, dtype=bool)))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
         lambda rows: len({label for _, label in rows}) == 2
@@ -81,6 +82,7 @@ def test_within_a_tie_no_order_is_better_than_another() -> None:
         assert risk == pytest.approx([0.5] * 4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50))
 def test_full_coverage_risks_the_overall_error(rows: list[tuple[float, bool]]) -> None:
     confidence = np.array([c for c, _ in rows])
@@ -149,6 +151,7 @@ def test_the_paired_test_of_a_large_set_is_near_the_exact_one() -> None:
     assert resampling.paired(before, after).p == pytest.approx(exact, abs=0.01)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
 def test_swapping_the_runs_turns_the_difference_round(rows: list[tuple[int, int]]) -> None:
     a = np.array([x for x, _ in rows], dtype=float)

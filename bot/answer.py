@@ -18,7 +18,7 @@ from bot.conversation import split_questions, with_context
 from bot.errors import StoreUnavailable
 from bot.records import Answer, Citation, Language, Question, Turn
 from index.errors import QueryError
-from index.normalize import has_words, is_english
+from index.normalize import has_words, is_english, well_formed
 from index.retrieve import Retriever
 
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
@@ -64,7 +64,8 @@ class Answerer:
         self._memory = memory
         self._composer = composer
         self._calibration = calibration or Calibration()
-        self._threshold = self._calibration.threshold or threshold
+        calibrated = self._calibration.threshold
+        self._threshold = threshold if calibrated is None else calibrated
         self._max_question_chars = max_question_chars
 
     def ask(self, question: Question) -> Answer:
@@ -111,8 +112,9 @@ class Answerer:
             history = (*history, Turn("user", part))
         return parts
 
-    def _checked(self, question: Question) -> str:
-        text = question.text.strip()
+    def check(self, text: str) -> str:
+        """`text` as it is searched for. Raises QueryError where it cannot be."""
+        text = well_formed(text).strip()
         if len(text) > self._max_question_chars:
             message, hint = messages.question_too_long(len(text), self._max_question_chars)
             raise QueryError(message, hint=hint)
@@ -122,6 +124,10 @@ class Answerer:
         if not has_words(text):
             message, hint = messages.question_without_words()
             raise QueryError(message, hint=hint)
+        return text
+
+    def _checked(self, question: Question) -> str:
+        text = self.check(question.text)
         if question.conversation_id and not _CONVERSATION_ID.fullmatch(question.conversation_id):
             message, hint = messages.bad_conversation_id(_LONGEST_CONVERSATION_ID)
             raise QueryError(message, hint=hint)

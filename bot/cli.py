@@ -15,6 +15,7 @@ import typer
 from bot.cli_eval import app as eval_app
 from bot.settings import Settings, load_settings
 from index.errors import KikuError, SourceError
+from index.normalize import well_formed
 
 if TYPE_CHECKING:
     from bot.records import Answer, Turn
@@ -113,7 +114,7 @@ def search(
         raise typer.BadParameter("hybrid、dense、lexical のいずれかを指定してください。")
     chosen: Literal["hybrid", "dense", "lexical"] = mode  # type: ignore[assignment]
     with _kiku() as kiku:
-        hits = kiku.retriever.search(query, top_k or 10, mode=chosen)
+        hits = kiku.retriever.search(kiku.answerer.check(query), top_k or 10, mode=chosen)
     if as_json:
         typer.echo(json.dumps(_search_body(hits), ensure_ascii=False))
         return
@@ -351,6 +352,6 @@ def _shown(answer: Answer) -> str:
 
 def _next_line() -> str:
     try:
-        return input("> ").strip()
+        return well_formed(input("> ").strip())
     except EOFError:
         return ""

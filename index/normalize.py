@@ -12,7 +12,9 @@ import unicodedata
 _LONG_VOWEL = re.compile(r"(?<=[ァ-ヺぁ-ん])[‐‑–—―−─~〜-]")
 _HYPHENS = re.compile(r"[‐‑–—―−]")
 _SPACE_IN_JAPANESE = re.compile(r"(?<=[^\x00-\x7f])[ \t\u3000]+(?=[^\x00-\x7f])")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]"
+)
 
 
 def fold(text: str) -> str:
@@ -24,6 +26,14 @@ def fold(text: str) -> str:
     text = _LONG_VOWEL.sub("ー", text)
     text = _HYPHENS.sub("-", text)
     return _SPACE_IN_JAPANESE.sub("", text)
+
+
+def well_formed(text: str) -> str:
+    """`text` with ? for each half of a character (a lone surrogate), which no encoding can hold.
+
+    A terminal that is not in UTF-8 and a JSON escape can bring one.
+    """
+    return text.encode("utf-8", "replace").decode()
 
 
 def has_words(text: str) -> bool:

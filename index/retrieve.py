@@ -11,6 +11,7 @@ import numpy as np
 from index.errors import IndexMismatch
 from index.fuse import fuse
 from index.generation import Generation, current_generation
+from index.normalize import well_formed
 from index.query import Query, Synonyms, understand, version_match
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
 from index.rerank import QueryTokens, max_similarity, sentence_similarity
@@ -110,6 +111,7 @@ class Retriever:
         collections: frozenset[str] | None = None,
     ) -> Search:
         """Like `search`, with what was understood and the means to score sentences."""
+        query = well_formed(query)
         understood = understand(query, self._generation.lexical, self._synonyms)
         allowed = self._allowed(collections)
         encoded = self._encode(query) if mode != "lexical" else None

@@ -33,7 +33,7 @@ from index.retrieve import Retriever
 from index.training.sources import Passage, load_passages
 
 FUSED = ("words", "grams", "dense", "late")
-CHOSEN = ("passage", "coverage", "around", "late", "expected", "subject")
+CHOSEN = ("passage", "coverage", "around", "late", "expected")
 JUDGED = (
     "lexical", "dense", "late", "coverage", "sentence", "sentence_late", "unknown", "margin",
     "expected",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from bot.cite import Evidence
 from index.answer_type import Kind, expected_kind, holds_kind
 from index.lexical import terms
-from index.normalize import fold
 from index.query import Query
 from index.records import Hit
 from index.retrieve import Retriever, Search
@@ -19,7 +18,7 @@ from index.split import sentences
 READ_HITS = 5
 _MOST_SENTENCES = 3
 # A further sentence joins the answer when it scores this close to the best …
-_CLOSE = 0.12
+_CLOSE = 0.5
 # … and says this much of the question that the sentences before did not.
 _NEW_COVERAGE = 0.12
 _LONGEST_QUOTE = 320
@@ -28,19 +27,17 @@ _NEAR_DUPLICATE = 88.0
 # Fitted on JaQuAD-train; see docs/retrieval.md. `passage` is the score of the passage itself,
 # `coverage` the share of the question that the sentence holds, `around` the same with its
 # neighbours and headings, `late` its MaxSim, `expected` whether it holds the kind of thing asked
-# for, `subject` whether it speaks of a word of the question.
+# for.
 SENTENCE_WEIGHTS: Mapping[str, float] = {
-    "passage": 1.0,
-    "coverage": 2.0,
-    "around": 0.5,
-    "late": 2.0,
-    "expected": 0.5,
-    "subject": 0.1,
+    "passage": 0.58,
+    "coverage": 3.7,
+    "around": 3.7,
+    "late": 4.2,
+    "expected": 2.3,
 }
 _MARKER = re.compile(
     r"^[ \t\u3000]*(?:[-*+•・●◦‣→▪■□◆◇※#>]+|\d{1,3}[.)．）]|[(（]\d{1,3}[)）]|[①-⑳])[ \t\u3000]*"
 )
-_TOPIC = re.compile(r".{1,40}?(?:は|とは|:)")
 _ANNOUNCES = re.compile(r"(?:以下|次|下記|つぎ|とおり|通り)[^。]{0,12}[。．]?[:：]?$|[:：]$")
 
 
@@ -123,7 +120,6 @@ def score_sentences(
             "around": search.query.coverage(above.union(*keys[max(0, number - 1) : number + 2])),
             "late": float(late[number]) if late is not None else 0.0,
             "expected": float(holds_kind(kind, sentence)),
-            "subject": float(_is_about(sentence, search.query.words)),
         }
         score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
         offset = hit.chunk.start
@@ -218,12 +214,6 @@ def _distinct(hits: Sequence[Hit]) -> list[Hit]:
 def _without_marker(text: str, start: int, end: int) -> tuple[int, int]:
     marker = _MARKER.match(text[start:end])
     return (start + marker.end(), end) if marker and marker.end() < end - start else (start, end)
-
-
-def _is_about(sentence: str, words: Sequence[str]) -> bool:
-    """Whether a word of the question is what a sentence is about: before its first は or colon."""
-    topic = _TOPIC.match(fold(sentence))
-    return topic is not None and any(word in topic[0] for word in words)
 
 
 def _is_heading(line: str, heading: str) -> bool:

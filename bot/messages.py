@@ -94,6 +94,7 @@ class SlackMessages:
     publish_gone: str
     already_answered: str
     nearest: str
+    related: str
     rephrase_title: str
     rephrase: tuple[str, ...]
     more_sources: str
@@ -149,6 +150,7 @@ SLACK: dict[Language, SlackMessages] = {
         publish_gone="この答えはもう残っていません。もう一度お尋ねください。",
         already_answered="この質問には、すでにスレッドで答えています。",
         nearest="近い内容の箇所",
+        related="関連する箇所:",
         rephrase_title="見つけやすくするには",
         rephrase=(
             "製品名や手続きの名前など、文書に出てきそうな言葉を入れる",
@@ -213,6 +215,7 @@ SLACK: dict[Language, SlackMessages] = {
         publish_gone="This answer is no longer kept. Please ask again.",
         already_answered="This question has been answered in its thread already.",
         nearest="Nearest passages",
+        related="See also:",
         rephrase_title="To find more",
         rephrase=(
             "Use words that the documents use: names of products or procedures",

@@ -21,7 +21,7 @@ from bot.store import Store
 from index.errors import KikuError, QueryError
 from index.normalize import is_english
 
-TRIES = 6  # attempts to reach Slack, the last about a minute after the first
+TRIES = 9  # attempts to reach Slack, the last about two minutes after the first
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +72,11 @@ class Responder:
         try:
             self._work(job)
         except SLACK_ERRORS as error:
-            self._after_failure(job, error)
-        finally:
-            self._notices.clear(job)
+            if outcome(error) == "again" and job.attempts < TRIES:
+                self._ledger.postpone(job.number, delay(error, job.attempts))
+                return
+            self._give_up(job, error)
+        self._notices.clear(job)
 
     def _work(self, job: Job) -> None:
         match job.kind:
@@ -89,13 +91,9 @@ class Responder:
             case "greeting":
                 self._greet(job)
 
-    def _after_failure(self, job: Job, error: BaseException) -> None:
-        result = outcome(error)
-        if result == "again" and job.attempts < TRIES:
-            self._ledger.postpone(job.number, delay(error, job.attempts))
-            return
+    def _give_up(self, job: Job, error: BaseException) -> None:
         reference = self._log_failure(job, error)
-        if result != "gone" and job.kind != "delete":
+        if outcome(error) != "gone":
             try:
                 text = SLACK[_language(job)].failed.format(reference=reference)
                 if job.kind == "message":

@@ -26,11 +26,13 @@ QUOTE_CHARS = 1_200
 LABEL_CHARS = 150
 LINK_CHARS = 3_000
 BUTTON_CHARS = 2_000
+RELATED = 3  # places listed that were found too
 # How many citations are shown, with how many characters around each quote: the first that fits.
 DETAIL = ((8, 300), (8, 120), (8, 0), (4, 0), (2, 0), (1, 0), (0, 0))
 
 # Characters that no reader sees and that turn the direction of the text around them.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_MARKS = re.compile(r"^ {0,3}#{1,6} .*\n?|^ {0,3}(?:```|~~~).*\n?|\*\*|`", re.MULTILINE)
 _EMOJI = re.compile(r":(?=[\w+'-]+:)")
 
 
@@ -121,13 +123,19 @@ def _answer_block(answer: Answer) -> Block:
 def _citation_blocks(
     answer: Answer, texts: SlackMessages, public_url: str, count: int, context: int
 ) -> list[Block]:
+    """What the answer stands on, quoted; what else was found, as links. Without an answer, the
+    nearest passages and how to ask better."""
     found = answer.status == "answered"
-    shown = answer.citations[:count]
-    blocks = [_citation_block(citation, answer, public_url, context) for citation in shown]
-    if blocks and not found:
+    used = {int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)}
+    quoted = [one for one in answer.citations if not found or one.number in used]
+    blocks = [_citation_block(one, answer, public_url, context) for one in quoted[:count]]
+    if not found and blocks:
         blocks.insert(0, rich_text(section(words(texts.nearest, bold=True))))
-    if len(answer.citations) > count:
-        blocks.append(note_block(texts.more_sources.format(count=len(answer.citations) - count)))
+    if len(quoted) > count:
+        blocks.append(note_block(texts.more_sources.format(count=len(quoted) - count)))
+    related = [one for one in answer.citations if one not in quoted] if count else []
+    if related:
+        blocks.append(_related_block(related[:RELATED], texts, public_url))
     if not found:
         title = section(words(texts.rephrase_title, bold=True))
         blocks.append(rich_text(title, bullets(texts.rephrase)))
@@ -135,19 +143,35 @@ def _citation_blocks(
 
 
 def _citation_block(citation: Citation, answer: Answer, public_url: str, context: int) -> Block:
-    place = [citation.title, *(title for title in citation.heading if title != citation.title)]
-    label = cut(" › ".join(place), LABEL_CHARS)
-    url = link_of(citation, public_url)
     about = [_page(citation, answer), citation.date and cut(citation.date, 40)]
     details = "".join(f"　{detail}" for detail in about if detail)
     return rich_text(
         section(
             words(f"[{citation.number}] "),
-            {"type": "link", "url": url, "text": label} if url else words(label),
+            _place(citation, public_url),
             *([words(details)] if details else []),
         ),
         {"type": "rich_text_quote", "elements": _passage(citation, answer, context)},
     )
+
+
+def _related_block(related: Sequence[Citation], texts: SlackMessages, public_url: str) -> Block:
+    parts = [part for one in related for part in (words("　"), _place(one, public_url))]
+    return rich_text(section(words(texts.related), *parts))
+
+
+def _place(citation: Citation, public_url: str) -> Block:
+    """Title › heading, linked where there is somewhere to go."""
+    place = [citation.title, *(title for title in citation.heading if title != citation.title)]
+    label = cut(" › ".join(place), LABEL_CHARS)
+    url = link_of(citation, public_url)
+    return {"type": "link", "url": url, "text": label} if url else words(label)
+
+
+def _tidy(surroundings: str) -> str:
+    """The text around a quote without the marks of Markdown, its headings and empty lines."""
+    plain_text = _MARKS.sub("", _INVISIBLE.sub("", surroundings))
+    return re.sub(r"\n{2,}", "\n", plain_text)
 
 
 def _page(citation: Citation, answer: Answer) -> str:
@@ -164,8 +188,8 @@ def _passage(citation: Citation, answer: Answer, context: int) -> list[Block]:
     first, last = (place - citation.passage_start for place in (citation.start, citation.end))
     if context == 0 or citation.passage[first:last] != citation.quote:
         return [quote]
-    before = _INVISIBLE.sub("", citation.passage[max(0, first - context) : first]).lstrip()
-    after = _INVISIBLE.sub("", citation.passage[last : last + context]).rstrip()
+    before = _tidy(citation.passage[max(0, first - context) : first]).lstrip()
+    after = _tidy(citation.passage[last : last + context]).rstrip()
     before = ("…" if first > context else "") + before
     after += "…" if len(citation.passage) > last + context else ""
     return [*([words(before)] if before else []), quote, *([words(after)] if after else [])]

@@ -20,7 +20,7 @@ SETTLE_SECONDS = 0.02
 SLOW_SECONDS = 1.5  # after which people are told that they wait
 PER_CHANNEL = 2  # Slack takes one message a second and channel; more workers there only wait
 RETRY_SECONDS = 5.0  # after a failure that nobody answered for
-ATTEMPTS = 10  # after which a delivery is given up, so that none can go round for ever
+ATTEMPTS = 12  # after which a delivery is given up, so that none can go round for ever
 
 log = structlog.get_logger(__name__)
 
@@ -161,6 +161,7 @@ class Inbox:
         for one in running:
             if not one.told and time.monotonic() - one.since > SLOW_SECONDS:
                 one.told = True
+                self._ledger.note(one.job.number, notice="slow")
                 self._handler.slow(one.job)
         for job, before in self._ledger.waiting(SLOW_SECONDS):
             self._ledger.note(job.number, notice="waiting")

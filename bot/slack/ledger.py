@@ -217,7 +217,8 @@ class Ledger:
         before = datetime.now(UTC) - timedelta(seconds=longer_than)
         query = (
             select(Row)
-            .where(Row.state == "queued", Row.notice == "", Row.received_at < before)
+            .where(Row.state == "queued", Row.attempts == 0, Row.received_at < before)
+            .where(Row.notice == "")
             .order_by(Row.event_ts, Row.number)
             .limit(LOOKED_AT)
         )

@@ -294,7 +294,7 @@ def delay(error: BaseException, attempts: int) -> float:
     if asked is not None:
         seconds = asked[0] if isinstance(asked, list) else asked
         return float(seconds) + random.random()  # noqa: S311 - spreads replicas, hides nothing
-    return float(min(60.0, 0.5 * 2**attempts)) * (0.75 + random.random() / 2)  # noqa: S311
+    return float(min(60.0, 0.25 * 2**attempts)) * (0.75 + random.random() / 2)  # noqa: S311
 
 
 def _delete(client: WebClient, channel: str, ts: str) -> None:

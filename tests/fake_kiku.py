@@ -108,7 +108,7 @@ class FakeAnswerer:
     def ask(self, question: Question) -> Answer:
         self.asked.append(question)
         if self.hold is not None:
-            self.hold.wait(10)
+            self.hold.wait(60)
         if self.broken is not None:
             raise self.broken
         if len(question.text) > self._kiku.settings.max_question_chars:

@@ -56,7 +56,8 @@ You are an editor who answers a question with what the sources say, and nothing 
 }
 _THINKING = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
 _WIDE_MARKER = re.compile(r"[［【\[]\^?\s*(\d{1,3}(?:\s*[,、，]\s*\d{1,3})*)\s*[］】\]]")  # noqa: RUF100
-_MARKER_BEHIND_END = re.compile(r"([。．！？!?.]+)\s*((?:\[\d{1,3}\]\s*)+)")
+_MARKER_BEHIND_END = re.compile(r"([。．！？!?.]+)\s*(\[\d{1,3}\](?:\s*\[\d{1,3}\])*)")
+_OPEN_MARK = re.compile(r"[［【\[][^］】\]]*$")
 _DECORATION = re.compile(r"\*\*|^[ \t]*(?:[-*・#>]+|\d+[.)])[ \t]+", re.MULTILINE)
 
 
@@ -140,7 +141,7 @@ class LlmComposer:
     def problem(self) -> str:
         """What keeps the endpoint from answering, in a sentence; empty where nothing does."""
         try:
-            names = [model.id for model in self._open().models.list().data]
+            names = [model.id for model in self.open().models.list().data]
         except Exception as error:  # as above
             return f"LLMのエンドポイント {self._url} に届きません（{type(error).__name__}）。"
         if names and self._model not in names:
@@ -174,14 +175,15 @@ class LlmComposer:
         """The stream of the model's reply."""
         from openai import BadRequestError
 
-        create: Any = self._open().chat.completions.create
+        create: Any = self.open().chat.completions.create
         asked = {"model": self._model, "messages": messages, "stream": True}
         try:
             return create(**asked, temperature=0, max_tokens=self._max_tokens)
         except BadRequestError:  # newer models of OpenAI's own know neither
             return create(**asked, max_completion_tokens=self._max_tokens)
 
-    def _open(self) -> OpenAI:
+    def open(self) -> OpenAI:
+        """The client, made at the first use."""
         with self._lock:
             if self._client is None:
                 self._client = _client(self._url, self._api_key, self._timeout)
@@ -201,13 +203,16 @@ def connect_composer(settings: Settings) -> LlmComposer:
             "KIKU_LLM_URL はありますが、KIKU_LLM_MODEL がありません。",
             hint="使うモデルの名前を KIKU_LLM_MODEL に入れてください。",
         )
-    return LlmComposer(
+    composer = LlmComposer(
         settings.llm_url,
         settings.llm_model,
         api_key=settings.llm_api_key.get_secret_value(),
         timeout=settings.llm_timeout,
         max_tokens=settings.llm_max_tokens,
     )
+    # The client library takes a second to import, which the first answer shall not wait for.
+    threading.Thread(target=composer.open, name="kiku-llm", daemon=True).start()
+    return composer
 
 
 def check_endpoint(settings: Settings) -> str:
@@ -292,15 +297,10 @@ def _complete(pieces: Iterator[str]) -> Iterator[str]:
     given = 0
     for piece in pieces:
         written += piece
-        if any(end in piece for end in "。．.！？!?\n"):
-            done = _sentences(written.rpartition("[")[0] if _mark_is_open(written) else written)
-            yield from done[given:-1]
-            given = max(given, len(done) - 1)
+        done = _sentences(_OPEN_MARK.sub("", written))
+        yield from done[given:-1]
+        given = max(given, len(done) - 1)
     yield from _sentences(written)[given:]
-
-
-def _mark_is_open(written: str) -> bool:
-    return written.rfind("[") > written.rfind("]")
 
 
 def _sentences(written: str) -> list[str]:

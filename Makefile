@@ -1,45 +1,63 @@
 PYTHON ?= python3
+DOCS ?=
+
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 KIKU := $(BIN)/kiku
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+# Modules are compiled when they are first imported, which is most of them never.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 # PyTorch's own index has the CPU build; the default wheel for Linux brings 3 GB of CUDA.
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: run install test check eval bench fuzz clean
+.PHONY: run install test check eval bench fuzz lock clean
 
-run: $(STAMP)
-	$(KIKU) build
-	$(KIKU) serve --port 8000
+run: $(RUN)
+	$(KIKU) build $(DOCS)
+	$(KIKU) serve
 
-install: $(STAMP)
-
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c "import torch" 2>/dev/null \
-	  || $(BIN)/pip install --quiet --no-deps --retries 0 --timeout 5 --index-url $(TORCH_CPU_INDEX) $(TORCH) 2>/dev/null \
-	  || $(BIN)/pip install --quiet --no-deps $(TORCH)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $(STAMP)
+install: $(RUN)
 
 test: check
 	$(BIN)/pytest
 
-check: $(STAMP)
+check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-eval: $(STAMP)
+eval: $(RUN)
 	$(KIKU) build
 	$(KIKU) eval corpus/questions.jsonl
 
-bench: $(STAMP)
+bench: $(RUN)
 	$(BIN)/python -m benchmarks
 
-fuzz: $(STAMP)
+fuzz: $(DEV)
 	$(BIN)/pytest tests/fuzz
 
+# Writes constraints.txt anew from the newest versions that pyproject.toml allows.
+lock:
+	PYTHON="$(PYTHON)" TORCH="$(TORCH)" TORCH_CPU_INDEX="$(TORCH_CPU_INDEX)" .ci/lock
+
 clean:
-	rm -rf .kiku build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .kiku build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(RUN): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo 'Kiku needs Python 3.11 or newer, and "$(PYTHON)" is not one: try make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo 'Kiku needs the venv module of "$(PYTHON)": on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
+	@echo 'Installing the packages into $(VENV); this is done once and takes a minute or a few.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --no-deps --retries 0 --timeout 5 --index-url $(TORCH_CPU_INDEX) $(TORCH) 2>/dev/null \
+	  || $(PIP) --no-deps $(TORCH)
+	@$(PIP) --constraint constraints.txt --editable .
+	@touch $(RUN)
+
+$(DEV): $(RUN)
+	@echo 'Installing the test tools into $(VENV).'
+	@$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $(DEV)

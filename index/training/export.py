@@ -12,6 +12,7 @@ from pathlib import Path
 from index.training.student import HEAD_FILE, Student
 
 MAX_TOKENS = 256
+CARD = Path(__file__).with_name("model_card.md")
 
 
 def write_model(student: Student, tokenizer: Path, card: str, target: Path) -> None:

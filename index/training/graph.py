@@ -12,7 +12,7 @@ import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
@@ -81,7 +81,7 @@ class GraphWriter:
         return name
 
     def add(
-        self, operator: str, *inputs: str, out: str = "", domain: str = "", **options: object
+        self, operator: str, *inputs: str, out: str = "", domain: str = "", **options: Any
     ) -> str:
         """Append a node and return the name of its first output."""
         from onnx import helper
@@ -107,7 +107,7 @@ class GraphWriter:
         return ready
 
 
-def safetensors_header(file: Path) -> tuple[int, dict[str, dict[str, list[int] | str]]]:
+def safetensors_header(file: Path) -> tuple[int, dict[str, Any]]:
     """(where the data begins, the header) of a safetensors file."""
     with file.open("rb") as raw:
         (size,) = struct.unpack("<Q", raw.read(8))
@@ -132,7 +132,11 @@ def build(folder: Path, shape: Shape, files: tuple[str, str]) -> ModelProto:
         helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "t"])
         for name in ("input_ids", "attention_mask")
     ]
-    dims = (["n", shape.hidden], ["n", "t", shape.token_dimension], ["n", "t"])
+    dims: tuple[list[str | int], ...] = (
+        ["n", shape.hidden],
+        ["n", "t", shape.token_dimension],
+        ["n", "t"],
+    )
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, d)
         for name, d in zip(OUTPUTS, dims, strict=True)

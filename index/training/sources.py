@@ -148,7 +148,8 @@ def _hold_out_blocks(
     """Contiguous blocks (neighbours are of one article) go to validation, the rest to training."""
     starts = list(range(0, len(passages), block))
     held = set(random.Random(SEED).sample(starts, max(1, round(len(starts) * share))))
-    train, validation = [], []
+    train: list[Passage] = []
+    validation: list[Passage] = []
     for start in starts:
         (validation if start in held else train).extend(passages[start : start + block])
     return train, validation
@@ -159,7 +160,8 @@ def _hold_out(items: list[Any], keys: Sequence[str]) -> tuple[list[Any], list[An
     shares a key with them, up to digits and punctuation, leaves training too."""
     order = list(range(len(items)))
     random.Random(SEED).shuffle(order)
-    held, taken = [], set()
+    held: list[int] = []
+    taken: set[str] = set()
     for i in order:
         if len(held) == min(HELD_OUT, len(items) // 3):
             break
@@ -193,12 +195,23 @@ def read_pairs(path: Path) -> list[Pair]:
     return list(found.values())
 
 
+def load_passages(folder: Path) -> tuple[list[Passage], list[Passage]]:
+    """(training, validation) passages of JaQuAD-train, as `load` splits them, without the rest."""
+    leak = _leakage_filter(folder)
+    passages = with_titles(read_beir(folder / "jaquad-train"))
+    return _hold_out_blocks([p for p in passages if not leak.leaks(p.text)], VALIDATION_SHARE)
+
+
+def _leakage_filter(folder: Path) -> LeakageFilter:
+    return LeakageFilter(p.text for name in BENCHMARKS for p in read_beir(folder / name))
+
+
 def load(folder: Path) -> TrainingData:
     """Read, filter and split every source; the same folder gives the same split.
 
     Raises FileNotFoundError when a source is missing.
     """
-    leak = LeakageFilter(p.text for name in BENCHMARKS for p in read_beir(folder / name))
+    leak = _leakage_filter(folder)
     passages = with_titles(read_beir(folder / "jaquad-train"))
     sections = read_sections(folder / "sections.ja.jsonl.gz")
     pairs = read_pairs(folder / "parallel.en-ja.jsonl.gz")

@@ -180,7 +180,7 @@ def max_similarities(queries: Encoded, documents: Encoded) -> torch.Tensor:
         match = torch.stack(
             [
                 part.argmax(1) + a
-                for part, a in zip(similarity.split(sizes, 1), starts, strict=True)
+                for part, a in zip(torch.split(similarity, sizes, 1), starts, strict=True)
             ],
             dim=1,
         )

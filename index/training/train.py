@@ -10,6 +10,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from index.training import losses
 from index.training.batches import Batch, Batches
+from index.training.distill import teach
 from index.training.sources import TrainingData
 from index.training.student import (
     Encoded,
@@ -27,6 +29,9 @@ from index.training.student import (
     tokenizer_ids,
 )
 from index.training.validate import validate
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +65,7 @@ class Trainer:
         student: Student,
         tokenizer: Tokenizer,
         data: TrainingData,
-        teacher: torch.nn.Module | None,
+        teacher: SentenceTransformer | None,
         schedule: Schedule,
         folder: Path,
     ) -> None:
@@ -131,30 +136,16 @@ class Trainer:
             told["sentence"] = 0.5 * self._sentence_loss(batch, queries, documents, sentence_of)
             self.batches.remember(batch, documents.vectors.detach().cpu().numpy())
         if batch.kind == "pairs" and self.teacher is not None:
-            with torch.no_grad():
-                target = self.teacher.encode(
-                    batch.queries,
-                    convert_to_tensor=True,
-                    normalize_embeddings=True,
-                    show_progress_bar=False,
-                ).clone()
+            target = teach(self.teacher, batch.queries).to(self.device)
             told["teacher"] = 2.0 * (
                 losses.translation_distance(queries.vectors, target)
                 + losses.translation_distance(documents.vectors, target)
             )
-        with torch.no_grad():
-            right = (dense.masked_fill(ignore, -1e4).argmax(1) == positive).float().mean().item()
-            right_late = (
-                (late.masked_fill(ignore, -1e4).argmax(1) == positive).float().mean().item()
-            )
-        pieces = sum(map(len, query_ids)) + sum(map(len, document_ids))
         numbers = {k: v.item() for k, v in told.items()}
-        return sum(told.values()), {
-            **numbers,
-            "acc": right,
-            "acc_late": right_late,
-            "pieces": pieces,
-        }
+        numbers["acc"] = losses.accuracy(dense, positive, ignore)
+        numbers["acc_late"] = losses.accuracy(late, positive, ignore)
+        numbers["pieces"] = sum(map(len, query_ids)) + sum(map(len, document_ids))
+        return torch.stack(list(told.values())).sum(), numbers
 
     def _sentence_loss(
         self, batch: Batch, queries: Encoded, documents: Encoded, sentence_of: list[np.ndarray]
@@ -194,7 +185,7 @@ class Trainer:
                 continue
             loss, numbers = self.loss(batch)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
             for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * self._factor()

@@ -1,0 +1,454 @@
+"""The recipe of the shipped encoder: its data filter, its noise, its batches and its losses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from index.training.noise import (
+    QueryNoise,
+    change_width,
+    drop_ending,
+    drop_long_vowels,
+    drop_particles,
+    keywords,
+    names_by_spelling,
+    typo,
+)
+from index.training.sources import (
+    LeakageFilter,
+    Pair,
+    Passage,
+    Section,
+    TrainingData,
+    fold,
+    load,
+    sentences,
+    shingles,
+    with_titles,
+)
+
+torch = pytest.importorskip("torch")
+
+BENCHMARK = (
+    "梅雨は、北海道と小笠原諸島を除く日本の広い範囲で、初夏に雨の日が多くなる季節のことをいう。"
+)
+OTHER = "魚道とは、ダムや堰で川をさかのぼれなくなった魚のために、その脇へ造られる水の通り道である。"
+
+
+# The filter
+
+
+def test_a_copy_of_a_benchmark_passage_leaks() -> None:
+    assert LeakageFilter([BENCHMARK]).share(BENCHMARK) == 1.0
+
+
+def test_width_case_and_spaces_do_not_hide_a_copy() -> None:
+    leak = LeakageFilter(
+        ["Docker は 2013 年に公開された、コンテナを動かすためのソフトウェアである。"]
+    )
+    assert leak.leaks(
+        "ｄｏｃｋｅｒは２０１３年に公開された、\nコンテナを動かすためのソフトウェアである。"
+    )
+
+
+def test_a_passage_of_its_own_does_not_leak() -> None:
+    assert LeakageFilter([BENCHMARK]).share(OTHER) == 0.0
+
+
+def test_the_filter_draws_the_line_at_thirty_percent() -> None:
+    leak = LeakageFilter([BENCHMARK])
+    for quoted in range(20, len(BENCHMARK), 3):
+        text = OTHER + BENCHMARK[:quoted]
+        assert leak.leaks(text) == (leak.share(text) >= 0.3)
+    assert not leak.leaks(OTHER * 3 + BENCHMARK[:25])
+    assert leak.leaks(OTHER + BENCHMARK)
+
+
+def test_load_drops_what_the_benchmarks_hold(tmp_path: Path) -> None:
+    _write_data(tmp_path)
+    data = load(tmp_path)
+    assert data.dropped == {"jaquad-train": 1, "sections": 1, "parallel": 1}
+    texts = [p.text for p in data.passages + data.validation]
+    texts += [s.text for s in data.sections + data.sections_held_out]
+    texts += [p.japanese for p in data.pairs + data.pairs_held_out]
+    assert not any(BENCHMARK in t for t in texts)
+
+
+def test_what_is_held_out_is_not_trained_on(tmp_path: Path) -> None:
+    _write_data(tmp_path)
+    data = load(tmp_path)
+    assert data.validation
+    assert data.sections_held_out
+    assert data.pairs_held_out
+    assert not {p.id for p in data.passages} & {p.id for p in data.validation}
+    assert not {fold(s.text) for s in data.sections} & {
+        fold(s.text) for s in data.sections_held_out
+    }
+    letters = {"".join(filter(str.isalpha, p.english)) for p in data.pairs}
+    assert not letters & {"".join(filter(str.isalpha, p.english)) for p in data.pairs_held_out}
+    assert load(tmp_path) == data
+
+
+@given(st.text())
+def test_sentences_join_back_to_the_text(text: str) -> None:
+    assert "".join(sentences(text)) == text
+
+
+def test_sentences_end_after_the_closing_bracket() -> None:
+    assert sentences("「行くの？」と聞いた。\n次。") == ["「行くの？」", "と聞いた。\n", "次。"]
+
+
+@given(st.text(min_size=1))
+def test_shingles_of_a_text_are_never_empty(text: str) -> None:
+    assert len(shingles(text)) >= 1
+
+
+def test_an_opening_sentence_names_the_passages_after_it() -> None:
+    passages = [
+        Passage("1", "", "手塚治虫(てづかおさむ、1928年-1989年)は、漫画家である。"),
+        Passage("2", "", "手塚治虫は大阪で育った。"),
+    ]
+    assert [p.title for p in with_titles(passages)] == ["手塚治虫", "手塚治虫"]
+
+
+# The noise
+
+
+def test_noise_of_strength_zero_changes_nothing() -> None:
+    noise = QueryNoise()
+    assert noise("Dockerとは何ですか?", random.Random(0), strength=0.0) == "Dockerとは何ですか?"
+
+
+@given(st.text(min_size=1, max_size=60), st.integers())
+def test_noise_never_empties_a_query(query: str, seed: int) -> None:
+    assert QueryNoise()(query, random.Random(seed))
+
+
+def test_names_are_respelt_both_ways() -> None:
+    noise = QueryNoise()
+    kana = {noise.respell("Kubernetesの設定", random.Random(i)) for i in range(40)}
+    assert {"クバネティスの設定", "クーベネティスの設定"} <= kana
+    assert noise.respell("ドッカーのネットワーク", random.Random(0)).startswith("Docker")
+
+
+def test_a_name_inside_another_word_is_left_alone() -> None:
+    noise = QueryNoise({"git": ["ギット"]})
+    assert noise.respell("digital", random.Random(0)) == "digital"
+
+
+def test_every_spelling_leads_back() -> None:
+    names = names_by_spelling()
+    for name, others in names.items():
+        for other in others:
+            assert name in [n.lower() for n in names[other.lower()]]
+
+
+def test_each_kind_of_noise() -> None:
+    rng = random.Random(1)
+    assert keywords("コンテナのログはどこに出ますか", rng) == "コンテナ ログ 出"
+    assert drop_ending("梅雨とは何ですか?", rng).startswith("梅雨と")
+    assert drop_long_vowels("サーバーのユーザー", rng) == "サーバのユーザ"
+    assert change_width("Docker 2", rng) == "Ｄｏｃｋｅｒ ２"
+    assert "コンテナ ログ" in {drop_particles("コンテナのログ", random.Random(i)) for i in range(9)}
+
+
+@given(st.from_regex(r"[A-Za-z]{4,12}", fullmatch=True), st.integers())
+def test_a_typo_is_small(word: str, seed: int) -> None:
+    misspelt = typo(word, random.Random(seed))
+    assert abs(len(misspelt) - len(word)) <= 1
+    assert sorted(set(misspelt.lower())) <= sorted(set(word.lower())) or len(misspelt) < len(word)
+
+
+# The batches
+
+
+def test_every_question_points_at_the_chunk_with_its_answer() -> None:
+    batches = _batches()
+    seen = 0
+    for step in range(30):
+        batch = batches.next(step, {"passages": 1.0})
+        for query, document, part in zip(
+            batch.queries, batch.positive, batch.sentence, strict=True
+        ):
+            assert query
+            assert "答えは" in batch.documents[document][part]
+            seen += 1
+    assert seen > 30
+
+
+def test_batches_repeat_after_a_resume() -> None:
+    first, second = _batches(), _batches()
+    shares = {"passages": 0.5, "sections": 0.3, "pairs": 0.2}
+    straight = [first.next(step, shares) for step in range(12)]
+    for step in range(6):
+        second.next(step, shares)
+    third = _batches()
+    third.position = dict(second.position)
+    assert [third.next(step, shares) for step in range(6, 12)] == straight[6:]
+
+
+def test_a_passage_stands_once_in_an_epoch() -> None:
+    batches = _batches()
+    numbers: list[int] = []
+    step = 0
+    while batches.position["passages"][0] == 0:
+        numbers += set(batches.next(step, {"passages": 1.0}).passages)
+        step += 1
+    assert sorted(numbers) == list(range(len(_data().passages)))
+
+
+def test_remembered_neighbours_share_a_batch() -> None:
+    batches = _batches(passages=256)
+    batches.memory[:] = np.eye(384, dtype=np.float32)[np.arange(256) // 4 % 2]
+    batches.position["passages"] = (1, 0)
+    alike = []
+    for step in range(4):
+        kinds = np.array(batches.next(step, {"passages": 1.0}).passages) // 4 % 2
+        alike.append(max(kinds.mean(), 1 - kinds.mean()))
+    assert np.mean(alike) > 0.6
+
+
+# The network and its losses
+
+
+def test_max_similarities_are_what_the_formula_says() -> None:
+    from index.training.student import max_similarities
+
+    queries, documents = _encoded(3, 5, seed=0), _encoded(4, 7, seed=1)
+    found = max_similarities(queries, documents)
+    for q in range(3):
+        for d in range(4):
+            best = [
+                max(
+                    float(queries.tokens[q, i] @ documents.tokens[d, j])
+                    for j in range(7)
+                    if documents.mask[d, j]
+                )
+                for i in range(5)
+                if queries.mask[q, i]
+            ]
+            weights = queries.weights[q][queries.mask[q]].numpy()
+            expected = float(np.average(best, weights=weights))
+            assert found[q, d].item() == pytest.approx(expected, abs=0.02)
+
+
+def test_gradients_reach_the_tokens_of_both_sides() -> None:
+    from index.training.student import max_similarities
+
+    queries, documents = _encoded(2, 4, seed=2), _encoded(2, 4, seed=3)
+    for side in (queries, documents):
+        side.tokens.requires_grad_()
+    max_similarities(queries, documents)[0, 1].backward()
+    assert queries.tokens.grad[0].abs().sum() > 0
+    assert queries.tokens.grad[1].abs().sum() == 0
+    assert documents.tokens.grad[1].abs().sum() > 0
+    assert documents.tokens.grad[0].abs().sum() == 0
+
+
+def test_sentence_similarities_are_those_of_the_sentences_alone() -> None:
+    from index.training.student import Encoded, max_similarities, sentence_similarities
+
+    queries, documents = _encoded(2, 4, seed=4), _encoded(2, 6, seed=5)
+    documents.mask[:] = True
+    sentence = torch.tensor([[0, 0, 1, 1, 1, 2]] * 2)
+    found = sentence_similarities(queries, documents, sentence, 3)
+    for s in range(3):
+        alone = Encoded(documents.vectors, documents.tokens, documents.weights, sentence == s)
+        expected = max_similarities(queries, alone).diagonal()
+        assert torch.allclose(found[:, s], expected, atol=0.02)
+
+
+def test_contrast_is_small_only_when_the_right_document_wins() -> None:
+    from index.training.losses import accuracy, contrast
+
+    positive = torch.tensor([0, 1, 1])
+    ignore = torch.zeros(3, 2, dtype=torch.bool)
+    right = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.0, 9.0]])
+    assert contrast(right, positive, ignore) < 0.01 < contrast(-right, positive, ignore)
+    assert accuracy(right, positive, ignore) == 1.0
+    assert accuracy(-right, positive, ignore) == 0.0
+
+
+def test_an_ignored_document_is_no_negative() -> None:
+    from index.training.losses import contrast
+
+    scores = torch.tensor([[5.0, 50.0], [0.0, 60.0]])
+    ignore = torch.tensor([[False, True], [False, False]])
+    assert contrast(scores, torch.tensor([0, 1]), ignore) < 0.01
+
+
+def test_buckets_keep_the_order_of_the_texts() -> None:
+    student = _tiny_student()
+    ids = [[2, *range(5, 5 + n), 3] for n in (3, 9, 1, 6)]
+    together = student.encode(ids, bucket_tokens=12)
+    for i, one in enumerate(ids):
+        alone = student.encode([one])
+        assert torch.allclose(together.vectors[i], alone.vectors[0], atol=1e-5)
+        tokens = together.tokens[i][together.mask[i]]
+        assert torch.allclose(tokens, alone.tokens[0][alone.mask[0]], atol=1e-5)
+        assert int(together.mask[i].sum()) == len(one) - 2
+
+
+def test_a_new_vocabulary_starts_from_the_words_it_stands_beside() -> None:
+    pytest.importorskip("scipy")
+    from index.training.vocabulary import initial_vectors
+
+    ours = _word_tokenizer(["[UNK]", "犬", "猫", "cat"])
+    theirs = _word_tokenizer(["[UNK]", "dog", "cat", "the"])
+    teacher = np.eye(4, dtype=np.float32)
+    pairs = [
+        Pair("x", "the dog", "犬"), Pair("x", "dog", "犬"), Pair("x", "the cat", "猫"),
+        Pair("x", "cat", "猫"),
+    ]  # fmt: skip
+    vectors = initial_vectors(ours, theirs, teacher, pairs)
+    assert vectors[1].argmax() == 1
+    assert vectors[2].argmax() == 2
+    assert np.array_equal(vectors[3], teacher[2])
+
+
+def test_a_tokenizer_is_trained_and_reads_its_own_text(tmp_path: Path) -> None:
+    pytest.importorskip("sentencepiece")
+    from tokenizers import Tokenizer
+
+    from index.training.tokenizer import train_tokenizer
+
+    data = _data()
+    train_tokenizer(data, tmp_path / "tokenizer.json", pieces=120)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    encoded = tokenizer.encode("第３の町の番号は３番です。")
+    assert encoded.ids[0] == 2
+    assert encoded.ids[-1] == 3
+    assert 1 not in encoded.ids
+
+
+def test_training_stops_and_goes_on(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    from index.training.tokenizer import train_tokenizer
+    from index.training.train import Schedule, Trainer
+
+    data = _data()
+    train_tokenizer(data, tmp_path / "tokenizer.json", pieces=120)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+
+    def trainer(steps: int) -> Trainer:
+        schedule = Schedule(steps=steps, warmup=1, scale=0.25, save_every=2, validate_every=99)
+        return Trainer(_tiny_student(), tokenizer, data, None, schedule, tmp_path / "run")
+
+    trainer(2).run()
+    second = trainer(4)
+    assert second.resume()
+    assert second.step == 2
+    second.run()
+    assert second.step == 4
+    told = [json.loads(x) for x in (tmp_path / "run" / "validation.jsonl").read_text().splitlines()]
+    assert [t["step"] for t in told] == [2, 4]
+    assert all(0 <= t["recall@1"] <= t["recall@10"] <= 1 for t in told)
+
+
+def _data(passages: int = 40) -> TrainingData:
+    numbers = [
+        Passage(
+            f"p{i}", "", f"第{i}の町の話である。とても長い歴史がある。答えは{i}番です。終わりの文。",
+            ((f"第{i}の町の番号は何ですか?", (f"{i}番",)),),
+        )
+        for i in range(passages)
+    ]  # fmt: skip
+    return TrainingData(
+        numbers,
+        numbers[:12],
+        [Section("a", f"題{i}", f"見出し{i}", f"本文{i}です。" * 9) for i in range(60)],
+        [],
+        [Pair("b", f"This is the town number {i}.", f"これは{i}番の町です。") for i in range(90)],
+        [],
+        {},
+    )
+
+
+def _batches(passages: int = 40):  # type: ignore[no-untyped-def]
+    from index.training.batches import Batches
+
+    return Batches(_data(passages), seed=3)
+
+
+def _encoded(n: int, t: int, seed: int):  # type: ignore[no-untyped-def]
+    from torch.nn import functional as F
+
+    from index.training.student import Encoded
+
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.rand(n, t, generator=generator) < 0.7
+    mask[:, 0] = True
+    return Encoded(
+        F.normalize(torch.randn(n, 8, generator=generator), dim=-1),
+        F.normalize(torch.randn(n, t, 16, generator=generator), dim=-1),
+        torch.rand(n, t, generator=generator) * mask,
+        mask,
+    )
+
+
+def _tiny_student():  # type: ignore[no-untyped-def]
+    from transformers import BertConfig, BertModel
+
+    from index.training.student import Student
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=120, hidden_size=384, num_hidden_layers=1, num_attention_heads=12,
+        intermediate_size=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    return Student(BertModel(config, add_pooling_layer=False))
+
+
+def _word_tokenizer(words: list[str]):  # type: ignore[no-untyped-def]
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+def _write_data(folder: Path) -> None:
+    """A small data folder in which each source holds one copy of a benchmark passage."""
+    ours = [
+        f"{OTHER[i % 9 :]}これは第{i}の資料の本文であり、{'あいうえおかきくけこ'[i % 10]}の話。"
+        for i in range(60)
+    ]
+    _beir(folder / "jsquad-valid", [BENCHMARK])
+    _beir(folder / "jaquad-dev", ["別の試験の文章である。" * 4])
+    _beir(folder / "jaquad-train", [*ours, BENCHMARK])
+    sections = [{"source": "s", "title": f"題{i}", "heading": f"題{i} › 節{i}", "text": t * 2} for i, t in enumerate([*ours, BENCHMARK])]  # fmt: skip # noqa: E501
+    _lines(folder / "sections.ja.jsonl.gz", sections)
+    pairs = [{"source": "s", "en": f"This is the text {chr(97 + i % 26) * (i // 26 + 1)}", "ja": t} for i, t in enumerate([*ours, BENCHMARK])]  # fmt: skip # noqa: E501
+    _lines(folder / "parallel.en-ja.jsonl.gz", pairs)
+
+
+def _beir(folder: Path, texts: list[str]) -> None:
+    folder.mkdir()
+    _lines(
+        folder / "corpus.jsonl.gz",
+        [{"_id": f"d{i}", "title": "", "text": t} for i, t in enumerate(texts)],
+    )
+    _lines(
+        folder / "queries.jsonl.gz",
+        [
+            {"_id": f"q{i}", "text": "何?", "metadata": {"answers": [t[:3]]}}
+            for i, t in enumerate(texts)
+        ],
+    )
+    rows = [f"q{i}\td{i}\t1" for i in range(len(texts))]
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(rows) + "\n")
+
+
+def _lines(path: Path, records: list[dict[str, object]]) -> None:
+    with gzip.open(path, "wt", encoding="utf-8") as out:
+        out.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)

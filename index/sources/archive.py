@@ -16,6 +16,7 @@ from index.sources.formats import format_of
 from index.sources.types import Limits, Part
 
 BROKEN = (BadZipFile, LargeZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+MACOS = "__MACOSX/"  # what macOS adds to every archive it makes: no contents of anybody's
 LITTLE = 100_000  # bytes up to which any compression ratio is taken for honest
 
 
@@ -36,14 +37,16 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
                 return
         left = limits.archive_bytes
         for path, info in members.items():
+            if path.startswith(MACOS):
+                continue
             if (reason := _refused(path, info, limits)) is not None:
                 yield reason
-            elif format_of(path) is not None or not _hidden(path):
-                left -= info.file_size
-                if left < 0:
-                    yield Skipped(path, "archive_too_large", "展開後の合計が上限を超えました。")
-                    return
-                yield from nested(path, partial(take, archive, info, limits), limits)
+                continue
+            left -= info.file_size
+            if left < 0:
+                yield Skipped(path, "archive_too_large", "展開後の合計が上限を超えました。")
+                return
+            yield from nested(path, partial(take, archive, info, limits), limits)
 
 
 def nested(path: str, content: Callable[[], bytes], limits: Limits) -> Iterator[Part | Skipped]:
@@ -111,6 +114,8 @@ def take(archive: ZipFile, info: ZipInfo, limits: Limits) -> bytes:
 
 def _refused(path: str, info: ZipInfo, limits: Limits) -> Skipped | None:
     parts = path.split("/")
+    if any(part.startswith((".", "~$")) and part != ".." for part in parts):
+        return Skipped(path, "hidden", "隠しファイルまたは一時ファイルです。")
     if path.startswith("/") or ".." in parts or (parts[0].endswith(":") and len(parts) > 1):
         return Skipped(path, "unsafe_path", "書庫の外を指すパスです。")
     if stat.S_ISLNK(info.external_attr >> 16):
@@ -118,12 +123,6 @@ def _refused(path: str, info: ZipInfo, limits: Limits) -> Skipped | None:
     if info.file_size > limits.file_bytes:
         return Skipped(path, "too_large", f"大きすぎます（{info.file_size // 2**20} MB）。")
     return None
-
-
-def _hidden(path: str) -> bool:
-    return path.startswith("__MACOSX/") or any(
-        part.startswith((".", "~$")) for part in path.split("/")
-    )
 
 
 def _name(info: ZipInfo) -> str:

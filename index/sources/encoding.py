@@ -27,6 +27,7 @@ TORN = 0.001  # share of broken bytes up to which a file is damaged rather than 
 LEVEL_2 = b"\x98\x9f"  # where the less common kanji begin in cp932
 NAMES = b"\xfa"  # and the vendors' own, 髙 and 﨑 among them
 KANJI_SEEN = 2_000
+STRAY = 10  # bytes for one zero byte, in a text that is not UTF-16
 FOREIGN = ("cp1252", "gb18030", "big5", "euc_kr", "cp1251")
 
 _KANA = re.compile(
@@ -94,9 +95,12 @@ def _damaged(data: bytes, encoding: str) -> tuple[str, str]:
 def _wide(data: bytes) -> tuple[str, str]:
     """Text with zero bytes: UTF-16 without a mark, in the byte order that looks right, or UTF-8."""
     even = data[: len(data) // 2 * 2]
+    pieces = [("utf-16-le", even), ("utf-16-be", even)]
+    if data.count(0) * STRAY < len(data):  # a few that some program left in an ordinary text
+        pieces.append(("utf-8", data.replace(b"\x00", b"")))
     fits = [
         (_plausibility(text), encoding, text)
-        for encoding, piece in (("utf-16-le", even), ("utf-16-be", even), ("utf-8", data))
+        for encoding, piece in pieces
         if (text := _strictly(piece, encoding)) is not None
     ]
     score, encoding, text = max(fits, default=(0.0, "", ""))

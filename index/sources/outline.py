@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from index.records import Heading
 
@@ -36,7 +37,8 @@ _RULED = re.compile(r"(?:={3,}|-{3,}|＝{3,}|━{3,}|─{3,}|―{3,})$")
 _WRAPPED = re.compile(r"(?P<rule>[=\-*＝＊━─]{2,})\s*(?P<title>[^=\-*＝＊━─].*?)\s*(?P=rule)$")
 
 _SENTENCE_END = re.compile(r"[。．.!！?？、,，;；:：…」』”\"]$")
-_BULLET = re.compile(r"[•・‧◦▪▶►➢✓☑\-*+–—→⇒※＊>＞|｜/／\\「『（(\[{<@&\"'“、。]")
+_BULLET = re.compile(r"[$%•・‧◦▪▶►➢✓☑\-*+–—→⇒※＊>＞|｜/／\\「『（(\[{<@&\"'“、。]")
+_ITEM = re.compile(r"[(（]?[0-9０-９①-⑳]{1,3}[.．)）、 \u3000]|[①-⑳]|[a-zA-Z][.)] ")
 _NOT_A_TITLE = re.compile(
     r"[\t、。｡，;；=＝@|｜\\{}<>＜＞→⇒←➡]|->|=>|://|\s[:：]|[:：]\s|[?？!！]\S|^[\W\d_]*$"
     r"|^[0-9０-９]|^(?:令和|平成|昭和|西暦)?[0-9０-９元]+年"
@@ -63,8 +65,7 @@ _KNOWN = re.compile(
 _UNITS = "編部章節款目条"
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     """A line that is not blank: its place, its words, and whether blank lines surround it."""
 
     start: int
@@ -90,18 +91,19 @@ def find_headings(text: str) -> tuple[Heading, ...]:
 
 
 def _lines(text: str) -> Iterator[_Line]:
-    position, blank, held = 0, True, None
+    position, blank = 0, True
+    held: tuple[int, str, bool] | None = None
     for raw in text.splitlines(keepends=True):
         stripped = raw.strip()
         if held is not None:
-            yield replace(held, closes=not stripped)
+            yield _Line(*held, not stripped)
             held = None
         if stripped:
-            held = _Line(position + raw.index(stripped[0]), stripped, blank, False)
+            held = position + raw.index(stripped[0]), stripped, blank
         blank = not stripped
         position += len(raw)
     if held is not None:
-        yield held
+        yield _Line(*held, False)
 
 
 def _candidate(lines: list[_Line], i: int) -> _Candidate | None:
@@ -196,23 +198,40 @@ def _plain(lines: list[_Line], i: int) -> _Candidate | None:
 
 
 def _doubtless(found: list[_Candidate], lines: list[_Line]) -> list[_Candidate]:
-    """Without lines that stand alone one after the other, as in a list, an address or a poem."""
+    """Without bare lines that head nothing, and those of a list, an address or a poem."""
     kept: list[_Candidate] = []
-    run: list[_Candidate] = []
-    for candidate in found:
-        if run and (candidate.kind != "plain" or candidate.line != run[-1].line + 1):
-            kept += run if len(run) < CHAIN else []
-            run = []
-        if candidate.kind == "plain":
-            run.append(candidate)
+    run = 0
+    for candidate in reversed(found):
+        if candidate.kind != "plain":
+            run = 0
+        elif kept and kept[-1].line == candidate.line + 1:
+            run += kept[-1].kind == "plain"
+        elif _is_content(lines, candidate.line + 1):
+            run = 1
         else:
-            kept.append(candidate)
-    kept += run if len(run) < CHAIN else []
+            continue
+        if run >= CHAIN:
+            while kept and kept[-1].kind == "plain" and run > 1:
+                kept.pop()
+                run -= 1
+            continue
+        kept.append(candidate)
+    kept.reverse()
     plain = sum(candidate.kind == "plain" for candidate in kept)
-    blocks = sum(line.opens for line in lines)
-    if plain * 2 > blocks:
+    if plain * 2 > sum(line.opens for line in lines):
         kept = [candidate for candidate in kept if candidate.kind != "plain"]
     return kept
+
+
+def _is_content(lines: list[_Line], i: int) -> bool:
+    """Whether a line begins something that a heading could head: a sentence, a list, a block."""
+    text = lines[i].text
+    return (
+        len(text) > LONGEST_PLAIN
+        or bool(_SENTENCE_END.search(text))
+        or bool(_BULLET.match(text) or _ITEM.match(text))
+        or not (lines[i].closes or i + 1 == len(lines))
+    )
 
 
 def _levelled(found: list[_Candidate]) -> tuple[Heading, ...]:

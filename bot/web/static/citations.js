@@ -2,7 +2,7 @@
 // source beside the chat, any other (middle button, Ctrl) works as on every link.
 
 import { el } from "./dom.js";
-import { citedNumbers, quoted } from "./markup.js";
+import { citedNumbers, languageOf, quoted } from "./markup.js";
 import { t } from "./words.js";
 
 const BEFORE = 60; // characters at most of the sentence before a quote that are shown with it,
@@ -52,7 +52,7 @@ function card(citation, open, css) {
       el("span", { class: "visually-hidden", text: t("open_source", { n: citation.number, title: "" }) }),
       el("strong", { text: citation.title }),
       path.length ? el("span", { class: "path", text: path.join(" › ") }) : null),
-    el("q", { class: "quote" }, ...inContext(citation)),
+    el("q", { class: "quote", lang: languageOf(citation.quote) }, ...inContext(citation)),
     el("span", { class: "facts" }, ...facts.map((fact) => el("span", { text: fact }))));
   node.addEventListener("keydown", moveBetweenCards);
   return opening(node, citation, open);

@@ -12,10 +12,11 @@ export function askForKey(wasWrong) {
   return new Promise((resolve) => {
     const key = el("input", { type: "password", autocomplete: "current-password", required: true, "aria-label": t("key_title") });
     const keep = el("input", { type: "checkbox" });
+    const name = el("input", { class: "visually-hidden", autocomplete: "username", value: "Kiku", tabindex: "-1", "aria-hidden": "true" });
     const form = el("form", {},
       el("p", { text: t("key_lead") }),
       wasWrong ? el("p", { class: "wrong", role: "alert", text: t("key_wrong") }) : null,
-      key, el("label", { class: "check" }, keep, t("key_keep")),
+      name, key, el("label", { class: "check" }, keep, t("key_keep")),
       el("div", { class: "actions" }, el("button", { class: "button primary", text: t("key_send") })));
     const dialog = openDialog(t("key_title"), t("close"), form);
     let given = null;

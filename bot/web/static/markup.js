@@ -104,6 +104,11 @@ export function quoted(quote) {
   return nodes;
 }
 
+/** The language of a text, for screen readers and for the shapes of its characters. */
+export function languageOf(text) {
+  return /[\u3041-\u30ff\u4e00-\u9fff]/.test(text) ? "ja" : "en";
+}
+
 /** The citation numbers that a text uses, in order of appearance. */
 export function citedNumbers(text) {
   return [...new Set([...text.matchAll(/\[(\d{1,3})\]/g)].map((match) => Number(match[1])))];

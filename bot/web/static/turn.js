@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { asMarkdown, cards, marker } from "./citations.js";
 import { copy } from "./clipboard.js";
 import { el, icon } from "./dom.js";
-import { blocks } from "./markup.js";
+import { blocks, languageOf } from "./markup.js";
 import { rememberRating, ratingOf } from "./storage.js";
 import { t } from "./words.js";
 
@@ -56,7 +56,7 @@ export class Turn {
     this.answer = answer;
     this.citations = answer.citations;
     this.node.classList.toggle("missed", answer.status !== "answered");
-    const words = el("div", { class: fresh && !this.text ? "words fading" : "words" });
+    const words = el("div", { class: fresh && !this.text ? "words fading" : "words", lang: languageOf(answer.answer) });
     words.append(blocks(answer.answer, (number) => this.cite(number)));
     const heading = answer.status === "answered" ? null
       : el("p", { class: "state" }, icon("search"), t("not_found"));

@@ -1,0 +1,145 @@
+"""The service over the real bot: an index of corpus documents, swapped while it is asked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from bot.http.app import create_app
+from bot.settings import Settings
+from bot.store import Store
+from bot.wiring import Kiku
+from index.build import build_sources
+from tests.fake_encoder import FakeEncoder
+from tests.fake_kiku import listening, wait_for
+
+QUESTION = "chrootとは何ですか？"
+
+
+@pytest.fixture
+def client(kiku: Kiku) -> Iterator[TestClient]:
+    app = create_app(kiku)
+    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1)) as client:
+        wait_for(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def test_citations_are_verbatim_through_every_door(client: TestClient) -> None:
+    asked = client.post("/ask", json={"question": QUESTION, "top_k": 8}).json()
+    assert asked["citations"]
+    completion = client.post(
+        "/v1/chat/completions",
+        json={"model": "kiku", "messages": [{"role": "user", "content": QUESTION}]},
+    ).json()
+    hits = client.post("/search", json={"query": QUESTION}).json()["hits"]
+    quotes = [
+        *(
+            (one["document_id"], one["start"], one["end"], one["quote"])
+            for one in asked["citations"]
+        ),
+        *(
+            (one["document_id"], one["start"], one["end"], one["quote"])
+            for one in completion["citations"]
+        ),
+        *((hit["document_id"], hit["start"], hit["end"], hit["text"]) for hit in hits),
+    ]
+    texts: dict[str, str] = {}
+    for name, start, end, quote in quotes:
+        if name not in texts:
+            texts[name] = client.get(f"/documents/{name}").json()["text"]
+        assert texts[name][start:end] == quote
+
+
+def test_every_source_page_marks_its_quote(client: TestClient) -> None:
+    for citation in client.post("/ask", json={"question": QUESTION}).json()["citations"]:
+        page = client.get(citation["url"])
+        assert page.status_code == 200
+        assert "<mark" in page.text
+
+
+def test_modes_and_collections_are_those_of_the_index(client: TestClient) -> None:
+    for mode in ("hybrid", "dense", "lexical"):
+        body = client.post("/search", json={"query": "chroot", "mode": mode, "top_k": 3}).json()
+        assert 1 <= len(body["hits"]) <= 3
+        ranks = {"hybrid": "rank", "dense": "dense_rank", "lexical": "lexical_rank"}
+        assert body["hits"][0][ranks[mode]] is not None
+    closed = client.post("/search", json={"query": "chroot", "collections": ["nothing"]}).json()
+    assert closed["hits"] == []
+
+
+def test_a_follow_up_is_read_in_its_conversation(client: TestClient) -> None:
+    first = client.post("/ask", json={"question": "CRI-Oとは何ですか？"}).json()
+    name = first["conversation_id"]
+    follow_up = client.post(
+        "/ask", json={"question": "それは誰が作りましたか？", "conversation_id": name}
+    ).json()
+    assert follow_up["conversation_id"] == name
+    assert any("cri-o" in one["source"] for one in follow_up["citations"])
+
+
+def test_suggestions_come_from_the_documents(client: TestClient) -> None:
+    questions = client.get("/suggestions").json()["questions"]
+    for question in questions:
+        assert client.post("/ask", json={"question": question}).json()["status"] == "answered"
+
+
+def test_a_generation_is_swapped_without_one_failed_request(
+    built_home: Path, few_documents: list[Path], fake_encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    home, sources = tmp_path / "home", tmp_path / "documents"
+    shutil.copytree(built_home, home)
+    sources.mkdir()
+    for path in few_documents:
+        shutil.copy(path, sources)
+    settings = Settings(home=home, database=f"sqlite:///{tmp_path / 'kiku.sqlite'}")
+    kiku = Kiku(settings, fake_encoder, Store.open(settings.database_url))
+    stop = Event()
+
+    def keep_asking(base: str) -> list[int]:
+        codes = []
+        with httpx.Client(base_url=base, timeout=60) as client:
+            while not stop.is_set():
+                codes.append(client.post("/ask", json={"question": QUESTION}).status_code)
+                codes.append(client.post("/search", json={"query": "chroot"}).status_code)
+                codes.append(client.get("/documents").status_code)
+        return codes
+
+    with listening(create_app(kiku)) as base, ThreadPoolExecutor(3) as pool:
+        wait_for(lambda: httpx.get(base + "/readyz").status_code == 200)
+        asking = [pool.submit(keep_asking, base) for _ in range(3)]
+        served = {httpx.get(base + "/readyz").json()["generation"]}
+        for number in range(3):
+            (sources / f"new-{number}.md").write_text(f"# 追加{number}\n\n新しい文書です。\n")
+            build_sources(home, [sources], encoder=fake_encoder, keep=1)
+            ready = httpx.get(base + "/readyz").json()
+            assert ready["status"] == "ready"
+            served.add(ready["generation"])
+        stop.set()
+        codes = [code for future in asking for code in future.result()]
+        listed = httpx.get(base + "/documents").json()
+    assert len(served) == 4
+    assert listed["total"] == len(few_documents) + 3
+    assert codes
+    assert set(codes) == {200}
+
+
+def test_an_index_is_picked_up_when_it_is_first_built(
+    few_documents: list[Path], fake_encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path / "home", database=f"sqlite:///{tmp_path / 'kiku.sqlite'}")
+    kiku = Kiku(settings, fake_encoder, Store.open(settings.database_url))
+    app = create_app(kiku)
+    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1)) as client:
+        refused = client.post("/ask", json={"question": QUESTION})
+        assert refused.status_code == 503
+        assert client.get("/readyz").status_code == 503
+        build_sources(settings.home, few_documents, encoder=fake_encoder)
+        assert client.get("/readyz").status_code == 200
+        assert client.post("/ask", json={"question": QUESTION}).status_code == 200

@@ -7,6 +7,7 @@ README's table is checked.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnparsedVariable
 
 from index.errors import SettingsError
 
@@ -71,9 +73,11 @@ class Settings(BaseSettings):
     )
     synonyms: Path = Field(Path("corpus/synonyms.toml"), description="the team's vocabulary")
     store: str = Field(
-        "local", description="where passages and vectors live: local, postgresql://…"
+        "local", repr=False, description="where passages and vectors live: local, postgresql://…"
     )
-    database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the home folder")
+    database: str = Field(
+        "", repr=False, description="SQLAlchemy URL; empty: SQLite in the home folder"
+    )
     host: str = Field("127.0.0.1", description="address that the service listens on")
     port: int = Field(8000, ge=0, le=65535, description="port that the service listens on")
     public_url: str = Field("", description="address under which people reach the service")
@@ -83,7 +87,9 @@ class Settings(BaseSettings):
         0.5, ge=0.0, le=1.0, description="confidence below which Kiku says that it does not know"
     )
     max_question_chars: int = Field(4000, ge=1, le=100_000, description="longest question")
-    api_keys: str = Field("", description="comma-separated digests made by `kiku keys create`")
+    api_keys: str = Field(
+        "", repr=False, description="comma-separated digests made by `kiku keys create`"
+    )
     allow_public_without_keys: bool = Field(
         False, description="listen on a public address although there are no API keys"
     )
@@ -146,12 +152,20 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**dict(overrides or {}))
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
+    except UnparsedVariable as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = PREFIX + field[1].upper() if field else str(error)
+        example = '["a", "b"] や {"a": ["b"]}'
+        raise SettingsError(f"設定 {name} は JSON で書いてください（例: {example}）。") from None
     except ValueError as error:  # a kiku.toml that is not TOML
         raise SettingsError(f"kiku.toml を読めません: {error}") from None
 
 
 def _refuse_unknown_variables() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {
+        str(field.validation_alias or PREFIX + name.upper())
+        for name, field in Settings.model_fields.items()
+    }
     for name in os.environ:
         if name.startswith(PREFIX) and name.split("__")[0] not in known:
             near = get_close_matches(name, sorted(known), n=1)
@@ -165,5 +179,5 @@ def _explain(error: ValidationError) -> str:
     name = field if field.startswith("SLACK_") else PREFIX + field.upper()
     inner = "".join(f".{part}" for part in first["loc"][1:])
     if first["type"] == "extra_forbidden":
-        return f"設定 {field}{inner} はありません。kiku.toml の綴りを確かめてください。"
+        return f"設定 {field}{inner} はありません。綴りを確かめてください。"
     return f"設定 {name}{inner} の値が正しくありません: {first['msg']}"

@@ -18,14 +18,12 @@ from index.errors import DatasetError
 from index.evaluation import charts
 from index.evaluation.abstention import reliability, risk_coverage
 from index.evaluation.charts import Interval, Series
+from index.evaluation.mistakes import Mistake, answer_mistakes, search_mistakes
 from index.evaluation.records import (
     AnswerLeg,
-    AnswerRow,
     Estimate,
     Evaluation,
-    Excerpt,
     Measures,
-    SearchRow,
 )
 
 WORST = 20
@@ -67,21 +65,6 @@ DEFINITIONS = (
     ("信頼度曲線", "確信度 0.8 の質問は 8 割が正しいか。対角線に近いほど、確信度を信じられます。"),
     ("95 % 区間", "質問を選び直したときに値がどれだけ揺れるか（ブートストラップ法）。"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One question of the worst: `verdict` is what went wrong, `severity` orders the list."""
-
-    id: str
-    kind: str
-    question: str
-    verdict: str
-    severity: float
-    history: tuple[str, ...]
-    answers: tuple[str, ...]
-    found: tuple[Excerpt, ...]
-    gold: tuple[Excerpt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,56 +133,15 @@ def highlight(text: str, answers: Sequence[str]) -> Markup:
     )
 
 
-def mistakes(rows: Sequence[AnswerRow]) -> list[Mistake]:
-    """Every question that was not handled rightly, the most confidently wrong first."""
-    found = [
-        Mistake(r.id, r.kind, r.question, *_verdict(r), r.history, r.answers, r.quotes[:2], r.gold)
-        for r in rows
-        if not r.values["right"]
-    ]
-    return sorted(found, key=lambda mistake: -mistake.severity)
-
-
-def _verdict(row: AnswerRow) -> tuple[str, float]:
-    """What went wrong, and how badly: to say something wrong is worse than to say nothing."""
-    confidence = f"確信度 {row.confidence:.2f}"
-    if row.status == "error":
-        return "質問を受け付けなかった", 3.0
-    if row.status == "answered":
-        what = "正解と違う引用" if row.answerable else "文書にないのに答えた"
-        return f"{what}（{confidence}）", 1 + row.confidence
-    what = "正解を見つけたのに黙った" if row.right else "答えられるのに黙った"
-    return f"{what}（{confidence}）", row.confidence
-
-
-def _search_mistakes(rows: Sequence[SearchRow]) -> list[Mistake]:
-    found = [
-        Mistake(
-            row.id,
-            row.kind,
-            row.question,
-            f"正解は {row.rank} 位" if row.rank else "正解は 10 位までになし",
-            row.rank or 11,
-            (),
-            row.answers,
-            row.found[:1],
-            row.gold[:1],
-        )
-        for row in rows
-        if row.rank != 1
-    ]
-    return sorted(found, key=lambda mistake: -mistake.severity)
-
-
 def _mistakes(evaluation: Evaluation) -> list[tuple[str, int, list[Mistake]]]:
     """(heading, how many there are, the worst of them) for the answers and the best search."""
     found = []
     if evaluation.answers:
-        wrong = mistakes(evaluation.answers.rows)
+        wrong = answer_mistakes(evaluation.answers.rows)
         found.append(("回答", len(wrong), wrong[:WORST]))
     if evaluation.legs:
         mode = _best_mode(evaluation)
-        missed = _search_mistakes(evaluation.legs[mode].rows)
+        missed = search_mistakes(evaluation.legs[mode].rows)
         found.append((f"検索（{mode}）", len(missed), missed[:WORST]))
     return found
 

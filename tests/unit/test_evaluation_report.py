@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from index.errors import DatasetError
-from index.evaluation import abstention, charts, measures, report
+from index.evaluation import abstention, charts, measures, mistakes, report
 from index.evaluation.charts import Interval, Series
 from index.evaluation.records import (
     AnswerRow,
@@ -87,7 +87,7 @@ def test_the_report_loads_nothing_from_anywhere_and_escapes_documents(tmp_path: 
 def test_the_worst_come_first_and_say_what_went_wrong() -> None:
     answers = evaluation().answers
     assert answers
-    assert [(m.id, m.verdict) for m in report.mistakes(answers.rows)] == [
+    assert [(m.id, m.verdict) for m in mistakes.answer_mistakes(answers.rows)] == [
         ("a0", "質問を受け付けなかった"),
         ("a8", "正解と違う引用（確信度 0.80）"),
         ("a7", "文書にないのに答えた（確信度 0.70）"),

@@ -345,7 +345,8 @@ class FakeSlack:
             if found := seen():
                 return found
             time.sleep(0.01)
-        raise AssertionError(f"nothing seen in {seconds} s; calls: {self.calls[-8:]}")
+        calls = [(call.method, call.error) for call in self.calls[-12:]]
+        raise AssertionError(f"nothing seen in {seconds} s; calls: {calls}")
 
     def reply(self, channel: str, thread_ts: str, number: int = 1) -> dict[str, Any]:
         """The `number`-th reply in a thread, waited for."""

@@ -268,15 +268,17 @@ class Responder:
             return _say(texts.failed.format(reference=self._log_failure(job, error)))
 
     def _log_failure(self, job: Job, error: BaseException) -> str:
+        """Gives the reference under which the log tells more."""
         reference = token_hex(4).upper()
+        expected = isinstance(error, (KikuError, *SLACK_ERRORS))
         log.error(
             "slack_answer_failed",
             reference=reference,
             job=job.number,
             kind=job.kind,
             channel=job.channel,
-            reason=code_of(error) or type(error).__name__,
-            exc_info=error,
+            reason=code_of(error) or f"{type(error).__name__}: {error}".splitlines()[0],
+            exc_info=None if expected else error,
         )
         return reference
 

@@ -79,7 +79,7 @@ def _leans(text: str) -> bool:
 
 def _entities(text: str) -> list[str]:
     """What a question is about: its names, else its nouns, as they stand in the folded text."""
-    found = [word for word in words(text) if word.kind == "名詞" and not word.long]
+    found = [word for word in words(text) if word.kind == "名詞" and not word.parts]
     names = [word.text for word in found if _is_name(word)]
     nouns = [word.text for word in found if word.form not in _GENERIC and len(word.text) > 1]
     return list(dict.fromkeys(names or nouns))

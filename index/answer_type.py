@@ -30,6 +30,25 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
 }  # fmt: skip
 
 
+_DEFINITION = re.compile(
+    r"とは|って(?:何|なに)|は(?:何|なん)(?:です|でしょう)?[かの]?[?]?$|どんな|どのような|の(?:役割|特徴)"
+    r"|\bwhat(?:'s| is| are)\b"
+)
+_TOPIC = re.compile(r".{1,40}?(?:は|とは|:)")
+
+
+def asks_what_it_is(question: str) -> bool:
+    """Whether a question asks what a thing is, what it is like or what it is for."""
+    return bool(_DEFINITION.search(fold(question)))
+
+
+def topic_of(sentence: str) -> str:
+    """What a sentence says something about: what stands before its first は or colon, folded;
+    empty where there is no such thing near its beginning."""
+    found = _TOPIC.match(fold(sentence))
+    return found[0] if found else ""
+
+
 def expected_kind(question: str) -> Kind | None:
     """The kind of thing that a question asks for, None where it cannot be told."""
     folded = fold(question)

@@ -17,16 +17,20 @@ from pathlib import Path
 from index.errors import SettingsError
 from index.lexical import GRAM_WEIGHT, Group, LexicalIndex, gram_keys, word_key
 from index.normalize import fold
-from index.words import forms, is_stop_word
+from index.words import Word, forms, is_stop_word
+from index.words import words as analyse
 
 _SYNONYM_WEIGHT = 0.9
 _SPELLING_WEIGHT = 0.8
+_INSTEAD_OF_GRAMS = 1.5
 # Below this similarity (0…100) two names are two things.
 _SPELLING_CUTOFF = 78
 _SOUND_CUTOFF = 84
 _NAME = re.compile(r"[a-z][a-z0-9._-]{3,}|[ァ-ヺー]{3,}")
 _KATAKANA = re.compile(r"[ァ-ヺー]+")
 
+# The words of one way to say a thing, all of them needed, and what a match is worth.
+Alternative = tuple[tuple[str, ...], float]
 Version = tuple[int, int]
 _VERSION = re.compile(r"(?<![\d.])v?(\d{1,2})\.(\d{1,3})(?![\d%])")
 _RANGE = re.compile(
@@ -133,34 +137,75 @@ class Synonyms:
 
 def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
     """What `text` asks, in terms of what the index holds."""
-    words = list(dict.fromkeys(form for form in forms(text) if not is_stop_word(form)))
-    alternatives: list[list[tuple[tuple[str, ...], float]]] = [[((word,), 1.0)] for word in words]
+    analysed = analyse(text)
+    found = {word.form: word.text for word in analysed}
+    redundant = _redundant(analysed, lexical)
+    words = [form for form in dict.fromkeys(forms(text)) if not is_stop_word(form)]
+    alternatives: list[list[Alternative]] = [[((word,), 1.0)] for word in words]
     covered = _add_synonyms(alternatives, words, synonyms)
     spellings: dict[str, str] = {}
     for place, word in enumerate(words):
-        if place in covered or lexical.holds(word_key(word)) or not _NAME.fullmatch(word):
+        if word in redundant and place not in covered:
+            alternatives[place] = []
+        elif place in covered or lexical.holds(word_key(word)) or not _NAME.fullmatch(word):
             continue
-        for name, weight in _spellings(word, lexical.names):
-            alternatives[place].append(((name,), weight))
-            spellings.setdefault(word, name)
-    groups: list[Group] = [
-        [(tuple(word_key(part) for part in parts), weight) for parts, weight in group]
-        for group in alternatives
-        if group
-    ]
-    known = [any(all(map(lexical.holds, keys)) for keys, _ in group) for group in groups]
-    grams = [[((int(key),), GRAM_WEIGHT)] for key in dict.fromkeys(gram_keys(text).tolist())]
-    kept = [word for word, group in zip(words, alternatives, strict=True) if group]
+        else:
+            for name, weight in _spellings(word, lexical.names):
+                alternatives[place].append(((name,), weight))
+                spellings.setdefault(word, name)
+    replaced = [*(words[place] for place in covered), *spellings]
+    grams = _grams(text, [found.get(form, form) for form in replaced])
+    groups = [_group(group) for group in alternatives if group]
     every = (*groups, *grams)
     return Query(
         text=text,
-        words=tuple(kept),
-        known=tuple(known),
+        words=tuple(w for w, group in zip(words, alternatives, strict=True) if group),
+        known=tuple(bool(_held(lexical, group)) for group in groups),
         groups=every,
-        values=tuple(max(w * _idf(lexical, keys) for keys, w in group) for group in every),
+        values=tuple(_value(lexical, group) for group in every),
         versions=versions(text),
         spellings=spellings,
     )
+
+
+def _redundant(words: Sequence[Word], lexical: LexicalIndex) -> set[str]:
+    """Forms that would count the same thing twice: a long word that no passage holds, beside parts
+    that some do; parts that none does, beside the others or beside the long word."""
+    redundant: set[str] = set()
+    for word in words:
+        if word.parts:
+            missing = [part for part in word.parts if not lexical.holds(word_key(part))]
+            redundant.update(missing)
+            if len(missing) < len(word.parts) and not lexical.holds(word_key(word.form)):
+                redundant.add(word.form)
+    return redundant
+
+
+def _group(alternatives: Sequence[Alternative]) -> Group:
+    """The keys of a word's alternatives. What can be said in several ways is not found by its
+    characters, so the words have to carry their weight too."""
+    boost = _INSTEAD_OF_GRAMS if len(alternatives) > 1 else 1.0
+    return [
+        (tuple(word_key(part) for part in parts), boost * weight) for parts, weight in alternatives
+    ]
+
+
+def _grams(text: str, replaced: Sequence[str]) -> list[Group]:
+    """The n-grams of what is left of a question without the words that have alternatives."""
+    rest = fold(text)
+    for word in replaced:
+        rest = rest.replace(word, " ", 1)
+    return [[((key,), GRAM_WEIGHT)] for key in dict.fromkeys(gram_keys(rest).tolist())]
+
+
+def _held(lexical: LexicalIndex, group: Group) -> list[tuple[tuple[int, ...], float]]:
+    return [(keys, weight) for keys, weight in group if all(map(lexical.holds, keys))]
+
+
+def _value(lexical: LexicalIndex, group: Group) -> float:
+    """What a group is worth at most: its best alternative among those that the index holds, since
+    a spelling that nobody uses would be as rare, and as dear, as can be."""
+    return max(w * lexical.worth(keys) for keys, w in _held(lexical, group) or group)
 
 
 def versions(text: str) -> tuple[Version, ...]:
@@ -196,7 +241,7 @@ def version_match(asked: Sequence[Version], heading: str, text: str) -> float:
 
 
 def _add_synonyms(
-    alternatives: list[list[tuple[tuple[str, ...], float]]], words: list[str], synonyms: Synonyms
+    alternatives: list[list[Alternative]], words: list[str], synonyms: Synonyms
 ) -> set[int]:
     """Joins the words of each known term into one group and adds the other terms to it."""
     covered: set[int] = set()
@@ -212,10 +257,6 @@ def _add_synonyms(
 
 def _short_forms(term: str) -> list[str]:
     return [form for form in forms(term) if not is_stop_word(form)]
-
-
-def _idf(lexical: LexicalIndex, keys: Sequence[int]) -> float:
-    return sum(lexical.idf(key) for key in keys)
 
 
 def _spellings(word: str, names: Sequence[str]) -> list[tuple[str, float]]:

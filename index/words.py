@@ -27,7 +27,8 @@ _CAMEL_BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # Words that every question holds and that say nothing about what is asked.
 _STOP_WORDS = frozenset(
     (
-        "為る 居る 有る 成る 出来る 言う 事 物 為 因る 下さる 教える 何 何れ どの よう 此の 其の 其れ 此れ 御 です ます "
+        "為る 居る 有る 成る 出来る 言う 事 物 為 因る 下さる 教える 何 何れ どの よう 此の 其の 其れ 此れ 御 です "
+        "ます いつ 何時 誰 何処 どこ どちら 何方 どんな どう 如何 何故 なぜ どうして 幾ら 幾つ どれ くらい 位 程 "
         "the a an of to is are was were be in on for and or do does did what which who how when"
     ).split()
 )
@@ -39,7 +40,7 @@ class Word:
     """A word of a text: `form` is what is matched; `text` is how it stood, after folding.
 
     `kind` is its part of speech (`名詞`, `動詞` …); `reading` is in katakana.
-    `long` marks a word made of several short units that are listed too.
+    `parts` are the forms of the short units, listed before it, that a longer word is made of.
     """
 
     form: str
@@ -47,7 +48,7 @@ class Word:
     kind: str
     detail: str
     reading: str
-    long: bool = False
+    parts: tuple[str, ...] = ()
 
 
 def words(text: str) -> list[Word]:
@@ -60,18 +61,20 @@ def inner_names(text: str) -> list[str]:
     found = []
     for run in _CAMEL_RUN.findall(unicodedata.normalize("NFKC", text)):
         parts = _CAMEL_BOUNDARY.split(run)
-        for first in range(len(parts)):
-            for last in range(first + 1, len(parts) + 1):
-                if 0 < last - first < len(parts):
-                    found.append("".join(parts[first:last]).casefold())
+        found.extend(
+            "".join(parts[first:last]).casefold()
+            for first in range(len(parts))
+            for last in range(first + 1, len(parts) + 1)
+            if last - first < len(parts)
+        )
     return found
 
 
 def forms(text: str) -> list[str]:
-    """The forms of `words(text)`, and the Latin runs that hold a hyphen, dot or sign as one form."""
+    """The forms of `words(text)`, and the Latin runs that hold more than letters as one form."""
     folded = fold(text)
     found = [word.form for part in _parts(folded) for word in _analyse(part)]
-    found.extend(run for run in _LATIN_RUN.findall(folded) if not run.isalnum())
+    found.extend(run for run in _LATIN_RUN.findall(folded) if not run.isalpha())
     return found
 
 
@@ -101,18 +104,22 @@ def _analyse(folded: str) -> Iterator[Word]:
         kind, detail = morpheme.part_of_speech()[:2]
         if kind in _FUNCTION_WORDS:
             continue
-        parts = morpheme.split(_short_mode())
-        if len(parts) > 1:
-            for part in parts:
-                part_kind, part_detail = part.part_of_speech()[:2]
-                if part_kind not in _FUNCTION_WORDS:
-                    yield _word(part, part_kind, part_detail)
-        yield _word(morpheme, kind, detail, long=len(parts) > 1)
+        parts: list[Word] = []
+        for part in morpheme.split(_short_mode()):
+            part_kind, part_detail = part.part_of_speech()[:2]
+            if part_kind not in _FUNCTION_WORDS:
+                parts.append(_word(part, part_kind, part_detail))
+        whole = _word(morpheme, kind, detail, tuple(part.form for part in parts))
+        if [part.form for part in parts] == [whole.form]:
+            yield parts[0]
+        else:
+            yield from parts
+            yield whole
 
 
-def _word(morpheme: Any, kind: str, detail: str, *, long: bool = False) -> Word:
+def _word(morpheme: Any, kind: str, detail: str, parts: tuple[str, ...] = ()) -> Word:
     form = _shorten_long_vowel(morpheme.normalized_form().casefold())
-    return Word(form, morpheme.surface(), kind, detail, morpheme.reading_form(), long)
+    return Word(form, morpheme.surface(), kind, detail, morpheme.reading_form(), parts)
 
 
 def _shorten_long_vowel(form: str) -> str:

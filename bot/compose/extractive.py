@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.cite import Evidence
-from index.answer_type import Kind, expected_kind, holds_kind
+from index.answer_type import Kind, asks_what_it_is, expected_kind, holds_kind, topic_of
 from index.lexical import terms
 from index.query import Query
 from index.records import Hit
@@ -27,13 +27,14 @@ _NEAR_DUPLICATE = 88.0
 # Fitted on JaQuAD-train; see docs/retrieval.md. `passage` is the score of the passage itself,
 # `coverage` the share of the question that the sentence holds, `around` the same with its
 # neighbours and headings, `late` its MaxSim, `expected` whether it holds the kind of thing asked
-# for.
+# for, `defines` whether it is about what the question wants defined (by hand: too rare there).
 SENTENCE_WEIGHTS: Mapping[str, float] = {
     "passage": 0.58,
     "coverage": 3.7,
     "around": 3.7,
     "late": 4.2,
     "expected": 2.3,
+    "defines": 2.0,
 }
 _MARKER = re.compile(
     r"^[ \t\u3000]*(?:[-*+•・●◦‣→▪■□◆◇※#>]+|\d{1,3}[.)．）]|[(（]\d{1,3}[)）]|[①-⑳])[ \t\u3000]*"
@@ -120,6 +121,7 @@ def score_sentences(
             "around": search.query.coverage(above.union(*keys[max(0, number - 1) : number + 2])),
             "late": float(late[number]) if late is not None else 0.0,
             "expected": float(holds_kind(kind, sentence)),
+            "defines": _defines(search.query, sentence),
         }
         score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
         offset = hit.chunk.start
@@ -214,6 +216,13 @@ def _distinct(hits: Sequence[Hit]) -> list[Hit]:
 def _without_marker(text: str, start: int, end: int) -> tuple[int, int]:
     marker = _MARKER.match(text[start:end])
     return (start + marker.end(), end) if marker and marker.end() < end - start else (start, end)
+
+
+def _defines(query: Query, sentence: str) -> float:
+    """How much of a question that asks what a thing is stands in the topic of a sentence: 0…1."""
+    if not asks_what_it_is(query.text) or not (topic := topic_of(sentence)):
+        return 0.0
+    return query.coverage(frozenset(terms(topic).keys.tolist()), words_only=True)
 
 
 def _is_heading(line: str, heading: str) -> bool:

@@ -65,7 +65,7 @@ def is_supported(sentence: str, citations: Sequence[Citation]) -> bool:
         return False
     body = _MARKER.sub("", sentence).strip()
     found = words(body)
-    content = [word for word in found if not word.long and not _says_nothing(word)]
+    content = [word for word in found if not word.parts and not _says_nothing(word)]
     if not content:
         return False
     evidence = _evidence([by_number[number] for number in numbers])
@@ -114,7 +114,7 @@ def _names(found: Sequence[Word]) -> frozenset[str]:
         word.form
         for word in found
         if not is_stop_word(word.form)
-        and not word.long
+        and not word.parts
         and (word.detail == "固有名詞" or _NAME.fullmatch(word.text))
     )
 

@@ -32,9 +32,9 @@ def test_particles_and_punctuation_are_left_out() -> None:
 
 def test_a_long_word_follows_the_short_ones_that_make_it() -> None:
     found = words("関西国際空港")
-    assert [word.text for word in found if word.long] == ["関西国際空港"]
-    assert [word.text for word in found if not word.long] == ["関西", "国際", "空港"]
-    assert found[-1].long
+    assert [word.text for word in found if word.parts] == ["関西国際空港"]
+    assert [word.text for word in found if not word.parts] == ["関西", "国際", "空港"]
+    assert found[-1].parts
 
 
 @pytest.mark.parametrize("name", ["kube-apiserver", "cri-o", "1.24", "docker.io", "c++"])

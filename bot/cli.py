@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bot.cli_build import build
+from bot.cli_documents import app as documents_app
 from bot.cli_eval import app as eval_app
 from bot.settings import Settings, load_settings
 from index.errors import KikuError, SourceError
@@ -31,6 +32,8 @@ feedback_app = typer.Typer(help="評価と未回答の質問を取り出す。",
 app.add_typer(keys_app, name="keys")
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(eval_app, name="eval")
+app.add_typer(documents_app, name="documents")
+app.command()(build)
 
 Json = Annotated[bool, typer.Option("--json", help="JSON で出力する")]
 TopK = Annotated[int | None, typer.Option("--top-k", min=1, max=50, help="引用の数の上限")]
@@ -38,10 +41,6 @@ TopK = Annotated[int | None, typer.Option("--top-k", min=1, max=50, help="引用
 
 def main() -> None:
     """Runs the command line; the console script."""
-    # documents
-
-
-
     try:
         app()
     except KikuError as error:
@@ -49,37 +48,6 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-@app.command()
-def build(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="文書のフォルダーやファイル（省略時は前回と同じ）")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """文書を読み、索引を作る。"""
-    from bot.wiring import build_index, open_encoder
-
-    settings = load_settings()
-    encoder, problem = open_encoder(settings)
-    with _progress(quiet=as_json) as progress:
-        report = build_index(settings, paths or [], encoder=encoder, progress=progress)
-    if as_json:
-        typer.echo(json.dumps(asdict(report), ensure_ascii=False))
-        return
-    typer.echo(
-        f"文書 {report.documents:,} 件、箇所 {report.chunks:,} 件を索引に入れました"
-        f"（新しく読み込んだ箇所 {report.embedded:,} 件、{report.seconds:.1f} 秒）。"
-    )
-    if encoder is None:
-        typer.echo(f"語句検索だけの索引です。{problem}", err=True)
-    if report.skipped:
-        typer.echo(f"読めなかったもの {len(report.skipped):,} 件:", err=True)
-        for skipped in report.skipped[:20]:
-            typer.echo(f"  {skipped.source}: {skipped.reason}", err=True)
-        if len(report.skipped) > 20:
-            typer.echo("  すべては kiku documents skipped で見られます。", err=True)
 
 
 @app.command()
@@ -294,33 +262,6 @@ def _store() -> Iterator[Any]:
         yield store
     finally:
         store.close()
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr while a build runs."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    names = {"read": "文書を読む", "words": "語に分ける", "encode": "意味を読む"}
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(names.get(stage, stage), total=total or None)
-            bar.update(tasks[stage], completed=done, total=total or None)
-
-        yield report
 
 
 def _read_history(path: Path) -> tuple[Turn, ...]:

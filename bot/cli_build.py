@@ -1,0 +1,135 @@
+"""`kiku build`: reads the documents and builds the index, once or whenever a file changes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.settings import Settings, load_settings
+from index.errors import BuildRunning, KikuError
+
+if TYPE_CHECKING:
+    from index.build import BuildReport
+    from index.encoder import Encoder
+
+SHOWN = 20  # files that could not be read, named below the summary
+SETTLE_MS = 1_500  # a save is several changes; the build waits until it is quiet for so long
+AGAIN = 5.0  # seconds to wait for another build to end
+STAGES = {"read": "文書を読む", "words": "語に分ける", "encode": "意味を読む"}
+
+
+def build(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="文書のフォルダーやファイル（省略時は前回と同じ）")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON で出力する")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="文書が変わるたびに作り直す")] = False,
+) -> None:
+    """文書を読み、索引を作る。変わったものだけを読み直す。"""
+    from bot.wiring import open_encoder
+
+    settings = load_settings()
+    encoder, problem = open_encoder(settings)
+    if encoder is None and not as_json:
+        typer.echo(f"語句検索だけの索引になります。{problem}", err=True)
+    _build(settings, paths or [], encoder, as_json)
+    if watch:
+        _keep_building(settings, encoder, as_json)
+
+
+def _build(
+    settings: Settings, paths: Sequence[Path], encoder: Encoder | None, as_json: bool
+) -> None:
+    from bot.wiring import build_index
+
+    with _progress(quiet=as_json) as progress:
+        report = build_index(settings, paths, encoder=encoder, progress=progress)
+    typer.echo(json.dumps(asdict(report), ensure_ascii=False) if as_json else _summary(report))
+    if report.skipped and not as_json:
+        typer.echo(f"読めなかったもの {len(report.skipped):,} 件:", err=True)
+        for skipped in report.skipped[:SHOWN]:
+            typer.echo(f"  {skipped.source}: {skipped.reason}", err=True)
+        if len(report.skipped) > SHOWN:
+            typer.echo("  すべては kiku documents skipped で見られます。", err=True)
+
+
+def _summary(report: BuildReport) -> str:
+    if not report.changed:
+        return (
+            f"変わった文書はありません（文書 {report.documents:,} 件、箇所 {report.chunks:,} 件、"
+            f"{report.seconds:.1f} 秒）。"
+        )
+    return (
+        f"文書 {report.documents:,} 件、箇所 {report.chunks:,} 件を索引に入れました"
+        f"（読んだファイル {report.read:,} 件、新しく読み込んだ箇所 {report.embedded:,} 件、"
+        f"{report.seconds:.1f} 秒）。"
+    )
+
+
+def _keep_building(settings: Settings, encoder: Encoder | None, as_json: bool) -> None:
+    """Builds again at every change below the remembered folders, until ^C. A build that fails is
+    told, and the next change gets its chance."""
+    from watchfiles import watch
+
+    from bot.wiring import remembered_roots
+
+    roots = [root.resolve() for root in remembered_roots(settings.home)]
+    home = settings.home.resolve()
+
+    def concerns(_: object, name: str) -> bool:
+        path = Path(name)
+        below = next((path.relative_to(root) for root in roots if path.is_relative_to(root)), path)
+        return not path.is_relative_to(home) and not any(p.startswith(".") for p in below.parts)
+
+    if not as_json:
+        typer.echo("文書の変更を待っています（Ctrl+C で終わります）。", err=True)
+    for _ in watch(*roots, watch_filter=concerns, debounce=SETTLE_MS, raise_interrupt=True):
+        while True:
+            try:
+                _build(settings, [], encoder, as_json)
+            except BuildRunning:
+                time.sleep(AGAIN)
+                continue
+            except KikuError as error:
+                typer.echo(f"{error.message} {error.hint}".strip(), err=True)
+            break
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for each stage: how far, how fast, how long still."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                name = STAGES.get(stage, stage)
+                tasks[stage] = bar.add_task(name, total=total or None, rate="")
+            speed = next((task.speed for task in bar.tasks if task.id == tasks[stage]), None)
+            rate = f"{speed:,.0f} 件/秒" if speed else ""
+            bar.update(tasks[stage], completed=done, total=total or None, rate=rate)
+
+        yield report

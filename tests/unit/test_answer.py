@@ -221,7 +221,8 @@ def test_there_are_no_more_citations_than_asked_for(
 
 def test_five_citations_are_five_pieces_of_evidence(tmp_path: Path) -> None:
     marks = ("", "。", "！", " ", "（写し）")
-    copies = {f"{n}.md": f"給与は毎月25日に支払う。{mark}" for n, mark in enumerate(marks)}
+    text = "給与は毎月25日に銀行の口座へ支払う。休日に当たるときは前の平日に支払う。"
+    copies = {f"{n}.md": text + mark for n, mark in enumerate(marks)}
     others = {"a.md": "給与の明細は総務が毎月渡す。", "b.md": "休暇は年に20日ある。"}
     answer = plain(over(tmp_path, copies | others)).ask(Question("給与を支払う日"))
     assert answer.status == "answered"

@@ -16,6 +16,8 @@ import numpy as np
 
 from index.lexical import Terms
 
+# Of the tables below: a cache of another version is thrown away.
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS words (maker TEXT, digest BLOB, lengths BLOB, keys BLOB, counts BLOB,
   names TEXT, UNIQUE (maker, digest));
@@ -142,11 +144,15 @@ class Cache:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    fresh = not path.exists() or path.stat().st_size == 0
     database = sqlite3.connect(path)
     try:
-        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
-        for table in ("words", "embeddings"):
-            database.execute(f"SELECT maker FROM {table} LIMIT 1")  # noqa: S608
+        if not fresh and database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            raise sqlite3.DatabaseError("made by another version of Kiku")
+        database.executescript(
+            f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA user_version={_VERSION};"
+            + _SCHEMA
+        )
     except sqlite3.DatabaseError:
         database.close()
         raise

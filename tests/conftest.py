@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from bot.cli import main
 from bot.settings import Settings
 from bot.store import Store
 from bot.wiring import Kiku
@@ -102,3 +107,43 @@ def corpus_home(request: pytest.FixtureRequest, shipped_encoder: Encoder) -> Pat
         build_sources(home, [CORPUS], encoder=shipped_encoder)
         stamp.write_text(digest.hexdigest())
     return home
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Ran]
+NO_ENCODER = "意味検索は使えません。"
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Runs `kiku …` in this process, in an empty folder, with its home there and no settings.
+
+    There is no encoder: `cli("ask", "…")` searches words. `stdin` is what is typed.
+    """
+    for name in list(os.environ):
+        if name.startswith(("KIKU_", "SLACK_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KIKU_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("bot.wiring.open_encoder", lambda settings: (None, NO_ENCODER))
+
+    def run(*arguments: str, stdin: str = "") -> Ran:
+        monkeypatch.setattr(sys, "argv", ["kiku", *arguments])
+        monkeypatch.setattr(sys, "stdin", StringIO(stdin))
+        capsys.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as left:
+            status = left.code if isinstance(left.code, int) else 1
+        return Ran(status, *capsys.readouterr())
+
+    return run

@@ -9,11 +9,13 @@ from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.errors import StoreUnavailable
+from bot.tables import Base
 
 BUSY_TIMEOUT_MS = 10_000
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -70,6 +72,12 @@ class Database:
         """A session that is committed at the end, or rolled back with the error."""
         with _explained(self._engine.url), self._line, self._writer.begin() as session:
             yield session
+
+    def insert(self, table: type[Base]) -> Any:
+        """An INSERT that knows `on_conflict_do_nothing`, which is spelled by dialect."""
+        if self._engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
 
 
 def _parsed(url: str) -> URL:

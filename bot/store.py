@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, delete, func, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.orm import Session, selectinload
 
 from bot.database import Database
@@ -92,13 +91,33 @@ class Store:
 
     def record(self, question: Question, answer: Answer) -> None:
         """Writes a question and its answer with all citations, or nothing. Again: no change."""
+        known = select(AnswerRow.number).where(AnswerRow.id == storable(answer.id))
+        with self.database.read() as session:
+            if session.scalar(known):
+                return
         now = datetime.now(UTC)
         with self.database.write() as session:
-            if session.scalar(select(AnswerRow.number).where(AnswerRow.id == answer.id)):
-                return
-            _touch_conversation(session, question, answer.conversation_id, now)
-            session.add(_answer_row(question, answer, now))
+            self._touch_conversation(session, question, answer.conversation_id, now)
+            insert = self.database.insert(AnswerRow).values(**_answer_values(question, answer, now))
+            number = session.scalar(insert.on_conflict_do_nothing().returning(AnswerRow.number))
+            citations = [_citation_values(number, citation) for citation in answer.citations]
+            if number is not None and citations:
+                session.execute(self.database.insert(CitationRow), citations)
         self._clean()
+
+    def _touch_conversation(
+        self, session: Session, question: Question, conversation_id: str, now: datetime
+    ) -> None:
+        insert = self.database.insert(ConversationRow).values(
+            id=conversation_id,
+            channel=question.channel,
+            owner=question.asker,
+            created_at=now,
+            updated_at=now,
+        )
+        session.execute(
+            insert.on_conflict_do_update(index_elements=["id"], set_={"updated_at": now})
+        )
 
     def turns(
         self, conversation_id: str, limit: int = 20, *, before: str | None = None
@@ -272,49 +291,28 @@ def _forget_finished_slack_questions(session: Session, before: datetime) -> None
     )
 
 
-def _touch_conversation(
-    session: Session, question: Question, conversation_id: str, now: datetime
-) -> None:
-    used = update(ConversationRow).where(ConversationRow.id == conversation_id)
-    if session.execute(used.values(updated_at=now)).rowcount:  # type: ignore[attr-defined]
-        return
-    row = ConversationRow(
-        id=conversation_id,
-        channel=question.channel,
-        owner=question.asker,
-        created_at=now,
-        updated_at=now,
-    )
-    try:
-        with session.begin_nested():
-            session.add(row)
-    except IntegrityError:  # another process began the same conversation at this moment
-        session.execute(used.values(updated_at=now))
+def _answer_values(question: Question, answer: Answer, now: datetime) -> dict[str, Any]:
+    return {
+        "id": answer.id,
+        "conversation_id": answer.conversation_id,
+        "question": question.text,
+        "answer": answer.answer,
+        "status": answer.status,
+        "confidence": answer.confidence,
+        "language": answer.language,
+        "composer": answer.composer,
+        "channel": question.channel,
+        "asker": question.asker,
+        "took_ms": answer.took_ms,
+        "asked_at": now,
+        "day": _local_day(now),
+    }
 
 
-def _answer_row(question: Question, answer: Answer, now: datetime) -> AnswerRow:
-    return AnswerRow(
-        id=answer.id,
-        conversation_id=answer.conversation_id,
-        question=question.text,
-        answer=answer.answer,
-        status=answer.status,
-        confidence=answer.confidence,
-        language=answer.language,
-        composer=answer.composer,
-        channel=question.channel,
-        asker=question.asker,
-        took_ms=answer.took_ms,
-        asked_at=now,
-        day=_local_day(now),
-        citations=[_citation_row(citation) for citation in answer.citations],
-    )
-
-
-def _citation_row(citation: Citation) -> CitationRow:
-    values = asdict(citation)
-    values["heading"] = [storable(title) for title in citation.heading]
-    return CitationRow(**values)
+def _citation_values(answer_number: int | None, citation: Citation) -> dict[str, Any]:
+    values = {name: getattr(citation, name) for name in _CITATION_FIELDS}
+    heading = [storable(title) for title in citation.heading]
+    return {**values, "heading": heading, "answer_number": answer_number}
 
 
 def _stored_answer(row: AnswerRow) -> StoredAnswer:

@@ -190,7 +190,12 @@ class Access:
 
     def _look_up_person(self, team: str, enterprise: str, user: str, _window: int) -> Person:
         client = self._clients(team, enterprise)
-        info = client.users_info(user=user, include_locale=True)["user"]
+        try:
+            info = client.users_info(user=user, include_locale=True)["user"]
+        except SlackApiError as error:
+            if error.response.get("error") in ("user_not_found", "user_not_visible"):
+                return Person(guest=True, admin=False, language="ja")
+            raise
         guest = any(
             info.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger")
         )

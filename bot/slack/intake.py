@@ -60,8 +60,7 @@ def from_event(body: Payload, around: Surroundings) -> Delivery | None:
     if subtype not in _WRITTEN or _by_bot(event) or not event.get("user"):
         return None
     version = str(event.get("edited", {}).get("ts", ""))
-    asked = around.asked_here(around.team, event["channel"], event["ts"])
-    if version and asked:
+    if version and around.asked_here(around.team, event["channel"], event["ts"]):
         return _question(body, event, around, addressed=True, version=version)
     addressed = event["type"] == "app_mention" or _is_addressed(event, event, around)
     if not addressed and not _is_overheard(event, around):

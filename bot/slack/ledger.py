@@ -12,16 +12,16 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, and_, func, or_, select, text, update
+from sqlalchemy.orm import aliased
 
 from bot.database import Database
 from bot.tables import SlackQuestionRow as Row
 from bot.tables import storable
 
 Kind = Literal["message", "edit", "delete", "command", "publish", "greeting"]
-LOOKED_AT = 50  # due rows looked at for one that may start
+TOLD_AT_ONCE = 50  # people who are told at once that they wait
+_TAKING = 0x4B696B76  # an arbitrary number for pg_advisory_xact_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,60 +81,41 @@ class Ledger:
 
     def add(self, delivery: Delivery) -> bool:
         """Writes a delivery down; False when it is known already. Returns once it is durable."""
-        row = Row(
-            event_id=delivery.event_id,
-            team=delivery.team,
-            channel=delivery.channel,
-            ts=_short(delivery.ts),
-            version=_short(delivery.version),
-            event_ts=_short(delivery.event_ts),
-            lane=delivery.lane,
-            kind=delivery.kind,
-            request=_clean(delivery.request),
-            state="queued",
-            owner="",
-            attempts=0,
-            notice="",
-            reply_ts="",
-            answer_id="",
-            received_at=datetime.now(UTC),
-        )
+        values = {
+            "event_id": delivery.event_id,
+            "team": delivery.team,
+            "channel": delivery.channel,
+            "ts": _short(delivery.ts),
+            "version": _short(delivery.version),
+            "event_ts": _short(delivery.event_ts),
+            "lane": delivery.lane,
+            "kind": delivery.kind,
+            "request": _clean(delivery.request),
+            "received_at": datetime.now(UTC),
+            "state": "queued",
+            "attempts": 0,
+            **dict.fromkeys(("owner", "notice", "reply_ts", "answer_id"), ""),
+        }
         with self._database.write() as session:
-            try:
-                with session.begin_nested():
-                    session.add(row)
-            except IntegrityError:
-                return False
-        return True
+            insert = self._database.insert(Row).values(**values).on_conflict_do_nothing()
+            return bool(session.execute(insert).rowcount)  # type: ignore[attr-defined]
 
     def take(self, *, busy_channels: Collection[str] = ()) -> Job | None:
         """The oldest delivery that is due and whose thread is free, now this process's own."""
         now = datetime.now(UTC)
-        with self._database.read() as session:
-            candidates = session.execute(_due(now, busy_channels)).all()
-        for number, lane in candidates:
-            with self._database.write() as session:
-                if session.get_bind().dialect.name == "postgresql":
-                    # Two replicas must not start two rows of one thread at the same moment.
-                    lock = text("SELECT pg_advisory_xact_lock(hashtext(:lane))")
-                    session.execute(lock, {"lane": lane})
-                job = self._take(session, number, now)
-            if job is not None:
-                return job
-        return None
-
-    def _take(self, session: Session, number: int, now: datetime) -> Job | None:
-        row = session.get(Row, number)
-        if row is None or not session.scalar(_startable(now).where(Row.number == number)):
-            return None
-        recovered = row.state != "queued" or row.attempts > 0
-        row.state, row.owner, row.until = (
-            "running",
-            self._owner,
-            now + timedelta(seconds=self.lease),
+        chosen = update(Row).where(Row.number == _next(now, busy_channels).scalar_subquery())
+        claim = chosen.values(
+            state="running",
+            owner=self._owner,
+            until=now + timedelta(seconds=self.lease),
+            attempts=Row.attempts + 1,
         )
-        row.attempts += 1
-        return _job(row, recovered=recovered)
+        with self._database.write() as session:
+            if session.get_bind().dialect.name == "postgresql":
+                # Two replicas must not start two rows of one thread at the same moment.
+                session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TAKING})
+            row = session.scalar(claim.returning(Row).execution_options(synchronize_session=False))
+            return None if row is None else _job(row)
 
     def extend(self, numbers: Collection[int]) -> None:
         """Keeps what this process has taken on for another lease."""
@@ -220,11 +201,11 @@ class Ledger:
             .where(Row.state == "queued", Row.attempts == 0, Row.received_at < before)
             .where(Row.notice == "")
             .order_by(Row.event_ts, Row.number)
-            .limit(LOOKED_AT)
+            .limit(TOLD_AT_ONCE)
         )
         with self._database.read() as session:
             rows = session.scalars(query).all()
-            return [(_job(row, recovered=False), place) for place, row in enumerate(rows)]
+            return [(_job(row), place) for place, row in enumerate(rows)]
 
 
 @cache
@@ -249,43 +230,31 @@ def _dead(owner: str, own: str) -> bool:
     return False
 
 
-def _startable(now: datetime) -> Any:
-    """Rows that are due or whose owner is gone, in threads where nothing else is running."""
+def _next(now: datetime, busy_channels: Collection[str]) -> Select[int]:
+    """The oldest row that is due, or whose owner is gone, in a thread where nothing is running and
+    nothing older waits."""
     other = aliased(Row)
-    busy = (
+    older = or_(
+        other.event_ts < Row.event_ts,
+        and_(other.event_ts == Row.event_ts, other.number < Row.number),
+    )
+    before = (
         select(other.number)
-        .where(other.lane == Row.lane, other.number != Row.number)
-        .where(other.state.in_(("running", "posting")))
+        .where(other.lane == Row.lane, other.number != Row.number, other.state != "done")
+        .where(or_(other.state != "queued", older))
         .exists()
     )
-    due: ColumnElement[bool] = or_(
+    due = or_(
         and_(Row.state == "queued", or_(Row.until.is_(None), Row.until <= now)),
         and_(Row.state.in_(("running", "posting")), Row.until <= now),
     )
-    return select(Row.number).where(due, ~busy)
-
-
-def _due(now: datetime, busy_channels: Collection[str]) -> Any:
-    """Number and lane of what may start, oldest first, none that has an older one before it."""
-    older = aliased(Row)
-    has_older = (
-        select(older.number)
-        .where(older.lane == Row.lane, older.state != "done")
-        .where(
-            or_(
-                older.event_ts < Row.event_ts,
-                and_(older.event_ts == Row.event_ts, older.number < Row.number),
-            )
-        )
-        .exists()
-    )
-    query = _startable(now).add_columns(Row.lane).where(~has_older)
+    query = select(Row.number).where(due, ~before)
     if busy_channels:
         query = query.where(Row.channel.not_in(busy_channels))
-    return query.order_by(Row.event_ts, Row.number).limit(LOOKED_AT)
+    return query.order_by(Row.event_ts, Row.number).limit(1)
 
 
-def _job(row: Row, *, recovered: bool) -> Job:
+def _job(row: Row) -> Job:
     return Job(
         number=row.number,
         kind=row.kind,  # type: ignore[arg-type]
@@ -296,7 +265,7 @@ def _job(row: Row, *, recovered: bool) -> Job:
         lane=row.lane,
         request=dict(row.request),
         attempts=row.attempts,
-        recovered=recovered,
+        recovered=row.attempts > 1,
         notice=row.notice,
         reply_ts=row.reply_ts,
         answer_id=row.answer_id,

@@ -22,8 +22,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bot.compose import extractive
+from bot.compose.sentences import SENTENCE_WEIGHTS, score_sentences
 from bot.confidence import Calibration
-from index.answer_type import expected_kind
 from index.build import build
 from index.encoder import load_encoder
 from index.fuse import WEIGHTS
@@ -98,11 +98,8 @@ def _fit_sentences(
     cases = []
     for question, answers, passage in asked:
         search = retriever.explain(question, extractive.READ_HITS)
-        kind = expected_kind(question)
         ranked = [
-            sentence
-            for hit in search.hits
-            for sentence in extractive.score_sentences(retriever, search, hit, kind)
+            sentence for hit in search.hits for sentence in score_sentences(retriever, search, hit)
         ]
         features = np.array([[s.features[name] for name in CHOSEN] for s in ranked])
         right = np.array(
@@ -113,7 +110,7 @@ def _fit_sentences(
             ]
         )
         cases.append(Case(features.reshape(-1, len(CHOSEN)), right.reshape(-1)))
-    weights = [extractive.SENTENCE_WEIGHTS.get(name, 0.0) for name in CHOSEN]
+    weights = [SENTENCE_WEIGHTS.get(name, 0.0) for name in CHOSEN]
     _report("sentences", CHOSEN, cases, weights)
 
 

@@ -10,7 +10,12 @@ from index.normalize import fold
 Kind = Literal["time", "number", "person", "place", "reason"]
 
 _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("time", re.compile(r"いつ|何[年月日時]|何世紀|何曜|年号は|\bwhen\b|what (?:year|date)")),
+    (
+        "time",
+        re.compile(
+            r"いつ|時期|期限|期日|何[年月日時]|何世紀|何曜|年号は|\bwhen\b|what (?:year|date)"
+        ),
+    ),
     ("reason", re.compile(r"なぜ|何故|どうして|なんで|理由|原因|\bwhy\b")),
     ("person", re.compile(r"誰|だれ|何者|人物|\bwho\b")),
     ("place", re.compile(r"どこ|何処|場所は|どの(?:国|県|都市|地域|州)|\bwhere\b")),
@@ -31,8 +36,8 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
 
 
 _DEFINITION = re.compile(
-    r"とは|って(?:何|なに)|は(?:何|なん)(?:です|でしょう)?[かの]?[?]?$|どんな|どのような|の(?:役割|特徴)"
-    r"|\bwhat(?:'s| is| are)\b"
+    r"とは|って(?:何|なに|なん)|は(?:何|なん)(?:です|でしょう)?[かの]?[?]?$|どんな|どのような|どういう"
+    r"|役割|特徴|定義|意味|概要|(?:何|なに)(?:を|に|の?ため)|\bwhat(?:'s| is| are| does)\b|\brole of\b"
 )
 _TOPIC = re.compile(r".{1,40}?(?:は|とは|:)")
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.cite import Evidence
-from index.answer_type import Kind, asks_what_it_is, expected_kind, holds_kind, topic_of
+from bot.compose.sentences import Sentence, score_sentences, without_marker
 from index.lexical import terms
 from index.query import Query
 from index.records import Hit
 from index.retrieve import Retriever, Search
-from index.split import sentences
 
 # Passages that are read sentence by sentence.
 READ_HITS = 5
@@ -24,40 +23,7 @@ _NEW_COVERAGE = 0.12
 _LONGEST_QUOTE = 320
 _NEAR_DUPLICATE = 88.0
 
-# Fitted on JaQuAD-train; see docs/retrieval.md. `passage` is the score of the passage itself,
-# `coverage` the share of the question that the sentence holds, `around` the same with its
-# neighbours and headings, `late` its MaxSim, `expected` whether it holds the kind of thing asked
-# for, `defines` whether it is about what the question wants defined (by hand: too rare there).
-SENTENCE_WEIGHTS: Mapping[str, float] = {
-    "passage": 0.58,
-    "coverage": 3.7,
-    "around": 3.7,
-    "late": 4.2,
-    "expected": 2.3,
-    "defines": 2.0,
-}
-_MARKER = re.compile(
-    r"^[ \t\u3000]*(?:[-*+•・●◦‣→▪■□◆◇※#>]+|\d{1,3}[.)．）]|[(（]\d{1,3}[)）]|[①-⑳])[ \t\u3000]*"
-)
 _ANNOUNCES = re.compile(r"(?:以下|次|下記|つぎ|とおり|通り)[^。]{0,12}[。．]?[:：]?$|[:：]$")
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence of a passage: offsets into the document's text, and why it was chosen."""
-
-    hit: Hit
-    start: int
-    end: int
-    score: float
-    features: dict[str, float]
-    keys: frozenset[int]
-
-    @property
-    def text(self) -> str:
-        """The sentence as it stands in the document."""
-        first = self.hit.chunk.start
-        return self.hit.chunk.text[self.start - first : self.end - first]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +38,10 @@ class Extract:
 
 def extract(retriever: Retriever, search: Search, top_k: int) -> Extract:
     """Chooses the sentences that answer `search.query` and at most `top_k` pieces of evidence."""
-    kind = expected_kind(search.query.text)
     hits = _distinct(search.hits)
     ranked: list[Sentence] = []
     for hit in hits[: max(READ_HITS, top_k)]:
-        ranked.extend(score_sentences(retriever, search, hit, kind))
+        ranked.extend(score_sentences(retriever, search, hit))
     if not ranked:
         return Extract([], 0, {})
     ranked.sort(key=lambda sentence: -sentence.score)
@@ -91,42 +56,10 @@ def readable(quote: str) -> str:
     if quote.lstrip().startswith("|"):
         rows = [row for row in quote.splitlines() if not re.fullmatch(r"[|:\-\s]+", row)]
         quote = "\n".join(" / ".join(filter(None, map(str.strip, row.split("|")))) for row in rows)
-    lines = [_MARKER.sub("", line).strip() for line in quote.splitlines()]
+    lines = [without_marker(line).strip() for line in quote.splitlines()]
     text = "\n".join(line for line in lines if line and not line.startswith("```"))
     text = re.sub(r"!?\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text)
     return re.sub(r"\*\*|__|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|`", "", text)
-
-
-def score_sentences(
-    retriever: Retriever, search: Search, hit: Hit, kind: Kind | None
-) -> list[Sentence]:
-    """The sentences of a passage with their scores, its heading's line left out."""
-    text = hit.chunk.text
-    spans = [_without_marker(text, start, end) for start, end in sentences(text)]
-    heading = hit.chunk.heading[-1] if hit.chunk.heading else ""
-    kept = [
-        (start, end)
-        for start, end in spans
-        if start < end and not _is_heading(text[start:end], heading)
-    ]
-    late = retriever.sentence_scores(search, hit, kept)
-    keys = [frozenset(terms(text[start:end]).keys.tolist()) for start, end in kept]
-    above = frozenset(terms(" ".join((hit.document.title, *hit.chunk.heading))).keys.tolist())
-    found = []
-    for number, (start, end) in enumerate(kept):
-        sentence = text[start:end]
-        features = {
-            "passage": hit.score,
-            "coverage": search.query.coverage(keys[number]),
-            "around": search.query.coverage(above.union(*keys[max(0, number - 1) : number + 2])),
-            "late": float(late[number]) if late is not None else 0.0,
-            "expected": float(holds_kind(kind, sentence)),
-            "defines": _defines(search.query, sentence),
-        }
-        score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
-        offset = hit.chunk.start
-        found.append(Sentence(hit, offset + start, offset + end, score, features, keys[number]))
-    return found
 
 
 def _choose(query: Query, ranked: Sequence[Sentence]) -> list[Sentence]:
@@ -211,19 +144,3 @@ def _distinct(hits: Sequence[Hit]) -> list[Hit]:
         if all(likeness < _NEAR_DUPLICATE for likeness in copies):
             kept.append(hit)
     return kept
-
-
-def _without_marker(text: str, start: int, end: int) -> tuple[int, int]:
-    marker = _MARKER.match(text[start:end])
-    return (start + marker.end(), end) if marker and marker.end() < end - start else (start, end)
-
-
-def _defines(query: Query, sentence: str) -> float:
-    """How much of a question that asks what a thing is stands in the topic of a sentence: 0…1."""
-    if not asks_what_it_is(query.text) or not (topic := topic_of(sentence)):
-        return 0.0
-    return query.coverage(frozenset(terms(topic).keys.tolist()), words_only=True)
-
-
-def _is_heading(line: str, heading: str) -> bool:
-    return bool(heading) and line.strip(" \t#") == heading.strip()

@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +97,18 @@ class LlmComposer:
         citations: Sequence[Citation],
         extractive: str,
         language: Language,
+        said: Callable[[str], None] | None = None,
     ) -> str | None:
-        """The answer in the model's words, each sentence with its [n]; None: keep `extractive`."""
+        """The answer in the model's words, each sentence with its [n]; None: keep `extractive`.
+
+        `said` is told each sentence as soon as it is checked.
+        """
+        written = []
         try:
-            written = list(self.stream(question, citations, extractive, language))
+            for sentence in self.stream(question, citations, extractive, language):
+                written.append(sentence)
+                if said:
+                    said(sentence)
         except LlmFailed:
             return None
         return _join(written, language) or None

@@ -1,0 +1,136 @@
+"""The sentences of a passage, each with what speaks for it as an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from index.answer_type import Kind, asks_what_it_is, expected_kind, holds_kind, topic_of
+from index.lexical import terms
+from index.query import Query
+from index.records import Hit
+from index.retrieve import Retriever, Search
+from index.split import sentences
+
+# Fitted on JaQuAD-train; see docs/retrieval.md. `passage` is the score of the passage itself,
+# `coverage` the share of the question that the sentence holds, `around` the same with its
+# neighbours and headings, `late` its MaxSim, `expected` whether it holds the kind of thing asked
+# for. By hand, because those questions have no such texts: `defines`, whether it is about what the
+# question wants explained, and `code`, whether it is a line of a program.
+SENTENCE_WEIGHTS: Mapping[str, float] = {
+    "passage": 0.58,
+    "coverage": 3.7,
+    "around": 3.7,
+    "late": 4.2,
+    "expected": 2.3,
+    "defines": 4.0,
+    "code": -2.0,
+}
+_MARKER = re.compile(
+    r"^[ \t\u3000]*(?:[-*+•・●◦‣→▪■□◆◇※#>]+|\d{1,3}[.)．）]|[(（]\d{1,3}[)）]|[①-⑳])[ \t\u3000]*"
+)
+_RULE = re.compile(r"[|:\-=\s]+")
+_FENCES = ("```", "~~~")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a passage: offsets into the document's text, and why it was chosen.
+
+    `keys` are its terms; those of a table row include its header's.
+    """
+
+    hit: Hit
+    start: int
+    end: int
+    score: float
+    features: dict[str, float]
+    keys: frozenset[int]
+
+    @property
+    def text(self) -> str:
+        """The sentence as it stands in the document."""
+        first = self.hit.chunk.start
+        return self.hit.chunk.text[self.start - first : self.end - first]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A sentence's place in its passage, the header of its table, and whether it is code."""
+
+    start: int
+    end: int
+    header: str = ""
+    code: bool = False
+
+
+def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sentence]:
+    """The sentences of a passage with their scores; headings, table headers and rules left out."""
+    text = hit.chunk.text
+    spans = list(_spans(text, hit.chunk.heading[-1] if hit.chunk.heading else ""))
+    late = retriever.sentence_scores(search, hit, [(span.start, span.end) for span in spans])
+    keys = [_keys(f"{span.header}\n{text[span.start : span.end]}") for span in spans]
+    above = _keys(" ".join((hit.document.title, *hit.chunk.heading)))
+    kind = expected_kind(search.query.text)
+    found = []
+    for number, span in enumerate(spans):
+        sentence = text[span.start : span.end]
+        near = above.union(*keys[max(0, number - 1) : number + 2])
+        features = {
+            "passage": hit.score,
+            "coverage": search.query.coverage(keys[number]),
+            "around": search.query.coverage(near),
+            "late": float(late[number]) if late is not None else 0.0,
+            "expected": _holds(kind, sentence),
+            "defines": _defines(search.query, sentence),
+            "code": float(span.code),
+        }
+        score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
+        place = hit.chunk.start + span.start, hit.chunk.start + span.end
+        found.append(Sentence(hit, *place, score, features, keys[number]))
+    return found
+
+
+def without_marker(line: str) -> str:
+    """A line without the bullet, number or quotation mark in front of it."""
+    return _MARKER.sub("", line)
+
+
+def _spans(text: str, heading: str) -> Iterator[_Span]:
+    header, fenced = "", False
+    lines = sentences(text)
+    for number, (start, end) in enumerate(lines):
+        line = text[start:end]
+        if line.startswith(_FENCES):
+            fenced = not fenced
+            continue
+        is_row = line.startswith("|")
+        if is_row and not header:
+            header = line
+        header = header if is_row else ""
+        following = text[slice(*lines[number + 1])] if number + 1 < len(lines) else ""
+        is_header = is_row and line == header and bool(_RULE.fullmatch(following))
+        if is_header or _RULE.fullmatch(line) or line.strip(" \t#") == heading.strip():
+            continue
+        marker = None if is_row or fenced else _MARKER.match(line)
+        lead = marker.end() if marker and marker.end() < end - start else 0
+        yield _Span(start + lead, end, header if line != header else "", fenced)
+
+
+def _keys(text: str) -> frozenset[int]:
+    return frozenset(terms(text).keys.tolist())
+
+
+def _holds(kind: Kind | None, sentence: str) -> float:
+    return float(holds_kind(kind, sentence))
+
+
+def _defines(query: Query, sentence: str) -> float:
+    """How much a sentence is about what the question wants explained: 0…1. `CNIは…` is wholly about
+    CNI; `CNIの代表的な実装は…` is about something else of it."""
+    if not asks_what_it_is(query.text) or not (topic := topic_of(sentence)):
+        return 0.0
+    asked = [key for group in query.word_groups for keys, _ in group for key in keys]
+    words = [key for key in terms(topic).keys.tolist() if key >> 62 == 0]
+    return sum(key in asked for key in words) / len(words) if words else 0.0

@@ -112,8 +112,13 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
     app.state.service = service
     app.state.gate = gate
     errors.install(app, max_body)
-    for part in (routes, chat_completions, operations):
-        app.include_router(part.router)
+    for router in (
+        routes.router,
+        routes.streams,
+        chat_completions.router,
+        operations.router,
+    ):
+        app.include_router(router)
     pages.mount(app)
     app.router.routes.append(Route("/mcp", endpoint=mcp))
     if slack:

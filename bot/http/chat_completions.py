@@ -18,11 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.http.depends import TheCaller, TheService, Turn
 from bot.http.errors import ApiError
-from bot.http.models import MAX_TEXT, AnswerBody
+from bot.http.models import AnswerBody
 from bot.http.routes import ERRORS
 from bot.http.sse import pieces
 from bot.records import Question
-from bot.records import Turn as Said
 from index.normalize import is_english
 
 MODEL = "kiku"
@@ -42,14 +41,14 @@ class TextPart(_Lenient):
     """A part of a message. Only text is read."""
 
     type: str = Field(max_length=100)
-    text: str = Field("", max_length=MAX_TEXT)
+    text: str = ""
 
 
 class Message(_Lenient):
     """A message; those of roles other than user and assistant are not read."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[str, Field(max_length=MAX_TEXT)] | list[TextPart] | None = None
+    content: str | list[TextPart] | None = None
 
     @property
     def text(self) -> str:
@@ -118,7 +117,7 @@ def _answered(
     request.state.language = "en" if is_english(question) else None
     asked = Question(
         text=question,
-        history=history,
+        history=service.history(history),
         top_k=service.settings.top_k,
         collections=caller.collections,
         channel="openai",
@@ -189,18 +188,20 @@ def _event(value: dict[str, Any]) -> bytes:
     return format_sse_event(data_str=json.dumps(value, ensure_ascii=False))
 
 
-def _conversation(messages: Sequence[Message]) -> tuple[str, tuple[Said, ...]]:
-    """The last user message, and the turns before it. Raises ApiError where there is none."""
-    said = [
-        Said("user" if message.role == "user" else "assistant", message.text)
+def _conversation(
+    messages: Sequence[Message],
+) -> tuple[str, list[tuple[Literal["user", "assistant"], str]]]:
+    """The last user message, and what was said before it. Raises ApiError where there is none."""
+    said: list[tuple[Literal["user", "assistant"], str]] = [
+        ("user" if message.role == "user" else "assistant", message.text)
         for message in messages
         if message.role in ("user", "assistant")
     ]
-    while said and said[-1].role != "user":
+    while said and said[-1][0] != "user":
         said.pop()
-    if not said or not said[-1].content.strip():
+    if not said or not said[-1][1].strip():
         raise ApiError(422, "no_user_message")
-    return said[-1].content, tuple(said[:-1][-_KEPT_TURNS:])
+    return said[-1][1], said[:-1][-_KEPT_TURNS:]
 
 
 def _check_model(name: str) -> None:

@@ -122,8 +122,17 @@ def install(app: FastAPI, max_body: int) -> None:
         code = _CODE_OF_STATUS.get(error.status_code, "http_error")
         if error.status_code == 400:  # Starlette: the body is not UTF-8, or not JSON at all
             code = "bad_json"
-        reply = ApiError(error.status_code, code, headers=error.headers, limit=max_body)
+        headers = dict(error.headers or {})
+        if code == "method_not_allowed":
+            headers["Allow"] = _allowed(app, request) or headers.get("Allow", "")
+        reply = ApiError(error.status_code, code, headers=headers, limit=max_body)
         return refusal(reply, language_of(request))
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """The methods of an address: each has a route of its own, and the router names only one."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return ", ".join(method.upper() for method in app.openapi()["paths"].get(path, ()))
 
 
 def _mistake(mistakes: Iterable[Mapping[str, Any]], language: Language) -> ApiError:

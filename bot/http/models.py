@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from bot.records import Answer, Turn
+from bot.records import Answer
 from index.records import Document, DocumentSummary, Hit
 
 MAX_TOP_K = 50
-MAX_TEXT = 100_000  # of any one text in a request; `max_question_chars` is checked below it
 MAX_HISTORY = 100
 _EXAMPLE_QUESTION = "CentOSのサポートはいつまでですか？"
 # What a JSON string can hold of real text: no lone surrogate, and something beside white space.
 _NOT_BLANK = r"\S"
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=_NOT_BLANK)]
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 4.0 is an integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Text = Annotated[str, Field(min_length=1, pattern=_NOT_BLANK)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=_NOT_BLANK)]
 ConversationId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
-TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description="how many, at most")]
+TopK = Annotated[
+    int,
+    Field(strict=True, ge=1, le=MAX_TOP_K, description="how many, at most"),
+    BeforeValidator(_whole),
+]
 Mode = Literal["hybrid", "dense", "lexical"]
 
 
@@ -33,10 +42,7 @@ class TurnBody(_Request):
     """One message of a conversation."""
 
     role: Literal["user", "assistant"] = Field(description="who said it")
-    content: str = Field(max_length=MAX_TEXT, description="what was said")
-
-    def turn(self) -> Turn:
-        return Turn(self.role, self.content)
+    content: str = Field(description="what was said; of a long text only its beginning counts")
 
 
 class AskBody(_Request):

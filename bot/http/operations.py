@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from bot.http.depends import AnAdmin, TheService
 from bot.http.errors import RETRY_SECONDS
 from bot.http.models import Alive, BuildState, Insights, Readiness
-from bot.http.routes import ERRORS
+from bot.http.routes import ERRORS, ERRORS_IN_JSON
 
 router = APIRouter(tags=["operations"])
 _REFUSED: dict[int | str, dict[str, Any]] = {
@@ -38,7 +38,7 @@ def readyz(service: TheService) -> JSONResponse:
     return JSONResponse(body.model_dump())
 
 
-@router.get("/metrics", responses=_REFUSED, response_class=Response)
+@router.get("/metrics", responses=ERRORS_IN_JSON, response_class=PlainTextResponse)
 def metrics(service: TheService) -> Response:
     """Measures for Prometheus."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

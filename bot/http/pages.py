@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from bot.http.depends import AnAdmin, TheCaller, TheService
 from bot.http.errors import language_of
-from bot.http.routes import ERRORS
+from bot.http.routes import ERRORS_IN_JSON
 from bot.web.source_page import render_source
 
 _STATIC = Path(__file__).parents[1] / "web" / "static"
@@ -38,7 +38,10 @@ def insights(_: AnAdmin) -> FileResponse:
 
 
 @router.get(
-    "/sources/{document_id}", response_class=HTMLResponse, responses=ERRORS, tags=["documents"]
+    "/sources/{document_id}",
+    response_class=HTMLResponse,
+    responses=ERRORS_IN_JSON,
+    tags=["documents"],
 )
 def source(
     document_id: str,

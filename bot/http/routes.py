@@ -15,6 +15,7 @@ from bot.http.auth import Caller
 from bot.http.depends import TheCaller, TheService, Turn
 from bot.http.errors import ApiError, language_of
 from bot.http.models import (
+    MAX_TOP_K,
     AnswerBody,
     AskBody,
     ConversationBody,
@@ -31,7 +32,6 @@ from bot.http.models import (
     SearchResult,
     Suggestions,
     Text,
-    TopK,
     TurnShown,
 )
 from bot.http.service import Service
@@ -54,7 +54,17 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()
 }
 
+# The same for a route whose own answer is no JSON.
+ERRORS_IN_JSON: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": meaning,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+    }
+    for status, meaning in _MEANINGS.items()
+}
+
 router = APIRouter(responses=ERRORS)
+streams = APIRouter()
 
 
 def _ask(service: Service, caller: Caller, request: Request, body: AskBody) -> AnswerBody:
@@ -62,7 +72,7 @@ def _ask(service: Service, caller: Caller, request: Request, body: AskBody) -> A
     question = Question(
         text=body.question,
         conversation_id=body.conversation_id or "",
-        history=tuple(turn.turn() for turn in body.history),
+        history=service.history((turn.role, turn.content) for turn in body.history),
         top_k=body.top_k or service.settings.top_k,
         collections=seen_by(caller, body.collections),
         channel=_channel(request),
@@ -91,7 +101,7 @@ def ask_by_address(
     request: Request,
     q: Annotated[Text, Query(description="the question", examples=["Podmanとは？"])],
     conversation_id: ConversationId | None = None,
-    top_k: TopK | None = None,
+    top_k: Annotated[int | None, Query(ge=1, le=MAX_TOP_K)] = None,
     collections: Annotated[list[Name] | None, Query()] = None,
 ) -> Response:
     """The same for a browser or a bare curl: indented, with a line end."""
@@ -102,8 +112,12 @@ def ask_by_address(
     return Response(answer.model_dump_json(indent=2) + "\n", media_type="application/json")
 
 
-@router.post(
-    "/ask/stream", dependencies=[Turn], tags=["answers"], response_class=EventSourceResponse
+@streams.post(
+    "/ask/stream",
+    dependencies=[Turn],
+    tags=["answers"],
+    response_class=EventSourceResponse,
+    responses=ERRORS_IN_JSON,
 )
 def ask_stream(answer: Annotated[AnswerBody, Depends(_answered)]) -> Iterator[ServerSentEvent]:
     """Answers as server-sent events: `citations`, `token` with a piece of the text, `done`."""

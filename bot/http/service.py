@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,15 +14,16 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
+from bot import messages
 from bot.errors import StoreUnavailable
 from bot.http.auth import Caller
 from bot.http.errors import ApiError
 from bot.http.metrics import Metrics
 from bot.http.models import BuildState, Readiness
-from bot.records import Answer, Language, Question
+from bot.records import Answer, Language, Question, Turn
 from bot.settings import Settings
 from bot.store import Store
-from index.errors import KikuError
+from index.errors import KikuError, QueryError
 from index.records import Document, DocumentSummary, Hit
 
 _TITLE_END = re.compile(r"[：:（(|｜―—–]| - ")
@@ -135,6 +136,12 @@ class Service:
         )
         return answer
 
+    def history(self, said: Iterable[tuple[Literal["user", "assistant"], str]]) -> tuple[Turn, ...]:
+        """What was said before a question, each turn cut to the length of a question: reading a
+        conversation shall not cost more than answering."""
+        longest = self.settings.max_question_chars
+        return tuple(Turn(role, content[:longest]) for role, content in said)
+
     def search(
         self,
         query: str,
@@ -142,7 +149,11 @@ class Service:
         mode: Literal["hybrid", "dense", "lexical"],
         collections: frozenset[str] | None,
     ) -> list[Hit]:
-        """Passages, best first."""
+        """Passages, best first. Raises QueryError for a query that is too long."""
+        longest = self.settings.max_question_chars
+        if len(query) > longest:
+            message, hint = messages.question_too_long(len(query), longest)
+            raise QueryError(message, hint=hint)
         with self._stage("search"):
             return self.kiku.retriever.search(query, k, mode=mode, collections=collections)
 

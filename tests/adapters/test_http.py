@@ -60,6 +60,16 @@ def test_a_bare_get_answers_in_readable_utf8(client: TestClient) -> None:
     assert reply.text.endswith("}\n")
 
 
+def test_a_bare_get_takes_what_a_post_takes(client: TestClient, kiku: FakeKiku) -> None:
+    query = {"q": QUESTION, "top_k": "2", "collections": ["manuals", "faq"]}
+    first = client.get("/ask", params=query).json()
+    assert kiku.answerer.asked[-1].top_k == 2
+    assert kiku.answerer.asked[-1].collections == {"manuals", "faq"}
+    follow_up = {"q": "それは？", "conversation_id": first["conversation_id"]}
+    assert client.get("/ask", params=follow_up).status_code == 200
+    assert client.get("/ask", params={"q": "a", "top_k": "51"}).status_code == 422
+
+
 def test_not_found_says_so_and_shows_what_is_near(client: TestClient) -> None:
     body = client.post(
         "/ask", json={"question": "給与とは何の関係もない天体の話をしてください"}
@@ -123,6 +133,17 @@ def test_search_ranks_passages(client: TestClient) -> None:
         "dense_rank", "lexical_rank",
     }  # fmt: skip
     assert body["took_ms"] >= 0
+
+
+def test_a_query_is_no_longer_than_a_question(client: TestClient) -> None:
+    reply = client.post("/search", json={"query": "あ" * 5000})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "bad_question")
+
+
+def test_a_long_turn_is_cut(client: TestClient, kiku: FakeKiku) -> None:
+    history = [{"role": "user", "content": "あ" * 100_000}]
+    client.post("/ask", json={"question": QUESTION, "history": history})
+    assert len(kiku.answerer.asked[-1].history[0].content) == 4000
 
 
 def test_documents_are_listed_in_pages(client: TestClient) -> None:
@@ -301,6 +322,7 @@ def test_a_form_is_not_json(client: TestClient) -> None:
         ("GET", "/static/%2e%2e/%2e%2e/settings.py", 404),
         ("GET", "/static/../../settings.py", 404),
         ("PUT", "/ask", 405),
+        ("PATCH", "/conversations/a", 405),
         ("DELETE", "/documents", 405),
         ("GET", f"/sources/{CENTOS}?start=a", 422),
         ("GET", "/ask", 422),
@@ -313,6 +335,11 @@ def test_every_error_has_the_same_shape(
     reply = client.request(method, path)
     assert reply.status_code == status
     assert set(reply.json()["error"]) == {"code", "message", "hint"}
+
+
+def test_the_methods_of_an_address_are_named(client: TestClient) -> None:
+    assert client.put("/ask").headers["allow"].split(", ") == ["POST", "GET"]
+    assert client.put("/conversations/a").headers["allow"].split(", ") == ["GET", "DELETE"]
 
 
 def test_errors_speak_english_to_those_who_prefer_it(client: TestClient) -> None:

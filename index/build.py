@@ -263,34 +263,34 @@ def _write_vectors(
 ) -> int:
     """Embeds every chunk that the cache does not know; how many those were."""
     embedded = done = 0
-    rows = folder / ".vectors"
-    vectors = np.memmap(rows, np.float32, "w+", shape=(chunks, encoder.dimension))
     bounds = np.zeros(chunks + 1, np.int64)
-    width = max(1, encoder.token_dimension)
     passages = records.passages()
+    rows = folder / ".vectors.npy"
     with (
-        ArrayWriter(folder / "tokens.vectors.npy", np.int8, width) as tokens,
+        ArrayWriter(rows, np.float32, encoder.dimension) as vectors,
+        ArrayWriter(
+            folder / "tokens.vectors.npy", np.int8, max(1, encoder.token_dimension)
+        ) as tokens,
         ArrayWriter(folder / "tokens.starts.npy", np.uint16) as starts,
+        ArrayWriter(folder / "tokens.bounds.npy", np.int64) as places,
     ):
         while group := list(islice(passages, _BATCH)):
             batch = [(passage_context(title, heading), text) for _, title, heading, text in group]
             found, new = _embed(batch, encoder, cache)
             embedded += new
             for embedding in found:
-                vectors[done] = embedding.vector
+                vectors.append(embedding.vector[None])
                 tokens.append(embedding.tokens)
                 starts.append(embedding.starts)
                 done += 1
                 bounds[done] = tokens.rows
             progress("encode", done, chunks)
-    FaissVectors.build(vectors).save(folder / "vectors.faiss")
-    del vectors
+        places.append(bounds)
+    FaissVectors.build(np.load(rows, mmap_mode="r")).save(folder / "vectors.faiss")
     rows.unlink()
-    if encoder.token_dimension:
-        np.save(folder / "tokens.bounds.npy", bounds)
-    else:
-        (folder / "tokens.vectors.npy").unlink()
-        (folder / "tokens.starts.npy").unlink()
+    if not encoder.token_dimension:
+        for path in folder.glob("tokens.*.npy"):
+            path.unlink()
     return embedded
 
 

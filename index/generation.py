@@ -197,10 +197,10 @@ def current_generation(home: Path) -> Path:
         ) from None
     except UnicodeDecodeError:
         name = ""
-    folder = home / "generations" / name
-    if not name or name.startswith(".") or Path(name).name != name or not folder.is_dir():
-        raise IndexDamaged(f"索引 {name} が見つかりません。", hint=_REBUILD)
-    return folder
+    for folder in generations(home):
+        if folder.name == name:
+            return folder
+    raise IndexDamaged(f"索引 {name[:40]} が見つかりません。", hint=_REBUILD)
 
 
 def publish(home: Path, folder: Path) -> None:

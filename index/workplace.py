@@ -24,7 +24,10 @@ _REASONS = {
     errno.ENOSPC: "ディスクがいっぱいです",
     errno.EDQUOT: "ディスクの割り当てを使い切りました",
     errno.EFBIG: "ファイルの大きさの上限に達しました",
+    errno.EIO: "入出力エラーが起きました",
     errno.EROFS: "読み取り専用です",
+    errno.ENOTDIR: "フォルダーではありません",
+    errno.EEXIST: "フォルダーではありません",
     errno.EACCES: "書き込みが許されていません",
     errno.EPERM: "書き込みが許されていません",
 }

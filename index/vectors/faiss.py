@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -55,9 +57,13 @@ class FaissVectors:
             ) from None
 
     def save(self, path: Path) -> None:
-        """Writes the index to one file."""
+        """Writes the index to one file. Raises OSError when it cannot be written."""
         faiss = _faiss()
-        faiss.write_index(self._index, str(path))
+        try:
+            faiss.write_index(self._index, str(path))
+        except RuntimeError as error:  # FAISS tells the system's reason in words only
+            full = os.strerror(errno.ENOSPC) in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
 
     @property
     def kind(self) -> str:

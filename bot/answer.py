@@ -34,13 +34,21 @@ class Memory(Protocol):
         ...
 
 
+Said = Callable[[str], None]
+
+
 class Composer(Protocol):
     """Writes an answer from citations; None where it has nothing better than the extract."""
 
     def compose(
-        self, question: Question, citations: Sequence[Citation], extractive: str, language: Language
+        self,
+        question: Question,
+        citations: Sequence[Citation],
+        extractive: str,
+        language: Language,
+        said: Said | None = None,
     ) -> str | None:
-        """The text of the answer, each sentence with its `[n]`."""
+        """The text of the answer, each sentence with its `[n]`; `said` is told each at once."""
         ...
 
 
@@ -68,8 +76,11 @@ class Answerer:
         self._threshold = threshold if calibrated is None else calibrated
         self._max_question_chars = max_question_chars
 
-    def ask(self, question: Question) -> Answer:
+    def ask(self, question: Question, *, said: Said | None = None) -> Answer:
         """Answers. Remembering the answer is up to the adapter that asked.
+
+        `said` is told each sentence of a language model as soon as it is checked; when the model
+        fails after that, the answer is the extractive one all the same.
 
         Raises QueryError for a question that cannot be searched for; IndexMissing and the like
         when there is nothing to search in.
@@ -80,7 +91,7 @@ class Answerer:
         history = self._history(question)
         language: Language = "en" if is_english(text) else "ja"
         parts = self._parts(retriever, text, history, question)
-        answer = self._answer(retriever, replace(question, text=text), parts, language)
+        answer = self._answer(retriever, replace(question, text=text), parts, language, said)
         return replace(answer, took_ms=round((time.perf_counter() - started) * 1000, 1))
 
     @property
@@ -163,6 +174,7 @@ class Answerer:
         question: Question,
         parts: Sequence[tuple[Extract, float]],
         language: Language,
+        said: Said | None,
     ) -> Answer:
         answered = [part for part in parts if part[1] >= self._threshold]
         shown = answered or parts
@@ -178,7 +190,7 @@ class Answerer:
         if not answered or not text:
             text = messages.not_found(language, passages=bool(citations))
         elif self._composer:
-            written = self._composer.compose(question, citations, text, language)
+            written = self._composer.compose(question, citations, text, language, said)
             text, composer = (written, "llm") if written else (text, composer)
         return Answer(
             id=uuid4().hex,

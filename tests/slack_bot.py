@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 from pydantic import SecretStr
 
+from bot.compose.llm import connect_composer
 from bot.settings import Settings, SlackSettings
 from bot.slack.app import SlackApp, socket_mode
 from bot.store import Store
@@ -125,10 +126,13 @@ def connect(
     again for another replica on the same database."""
     with ExitStack() as stack:
 
-        def connect(home: Path = slack_home, **slack_values: object) -> Connection:
+        def connect(
+            home: Path = slack_home, llm_url: str = "", **slack_values: object
+        ) -> Connection:
             settings = slack_settings(slack, home, tmp_path, **slack_values)
-            store = Store.open(settings.database_url)
-            kiku = Kiku(settings, None, store)
+            settings.llm_url, settings.llm_model = llm_url, "small"
+            composer = connect_composer(settings) if llm_url else None
+            kiku = Kiku(settings, None, Store.open(settings.database_url), composer=composer)
             return stack.enter_context(Connection(kiku))
 
         yield connect

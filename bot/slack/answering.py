@@ -16,10 +16,13 @@ from bot.slack.blocks import answer_message, plain, text_message
 from bot.slack.home import Prompts
 from bot.slack.intake import is_question, person
 from bot.slack.ledger import Job, Ledger
-from bot.slack.posting import SLACK_ERRORS, Notices, Poster, Reply, code_of, delay, outcome
+from bot.slack.posting import SLACK_ERRORS, Notices, Poster, Reply, code_of, delay, once, outcome
+from bot.slack.streaming import Stream
 from bot.store import Store
 from index.errors import KikuError, QueryError
 from index.normalize import is_english
+
+Said = Callable[[str], None]
 
 TRIES = 9  # attempts to reach Slack, the last about two minutes after the first
 
@@ -29,13 +32,15 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How to answer. `public_url`: where people reach the service, empty for no links there;
-    `queue`: how many may wait before Kiku asks to come back later."""
+    `queue`: how many may wait before Kiku asks to come back later; `stream`: a language model
+    writes, and its sentences are shown as they come."""
 
     public_url: str = ""
     top_k: int = 5
     queue: int = 500
     command: str = "/kiku"
     log_questions: bool = False
+    stream: bool = False
 
 
 class Responder:
@@ -43,7 +48,7 @@ class Responder:
 
     def __init__(
         self,
-        ask: Callable[[Question], Answer],
+        ask: Callable[..., Answer],
         store: Store,
         access: Access,
         clients: Clients,
@@ -54,6 +59,7 @@ class Responder:
         self._ask = ask
         self._store = store
         self._access = access
+        self._clients = clients
         self._ledger = ledger
         self._prompts = prompts
         self._manner = manner
@@ -111,21 +117,36 @@ class Responder:
             self._ledger.finish(job.number)
             return
         before = job.kind == "edit" and self._ledger.reply_to(job.team, job.channel, job.ts)
-        reply_ts, old_answer = before or ("", "")
+        reply_ts, old_answer = before or (job.reply_ts, "")
         direct = is_direct(job.channel)
         if direct and not job.recovered:
             self._notices.status(job, SLACK[_language(job)].searching)
-        reply = self._guarded(job, lambda job: self._for_message(job, old_answer))
+        stream = self._stream(job) if self._may_stream(job, reply_ts) else None
+        reply = self._guarded(job, lambda job: self._for_message(job, old_answer, stream))
         if not (reply.answer_id or job.request["addressed"]):
             self._ledger.finish(job.number)  # what is not meant for Kiku is not worth an excuse
             return
         if old_answer and old_answer != reply.answer_id:
             self._store.forget_answer(old_answer)
-        posted = self._poster.post(job, reply, replaces=reply_ts)
+        if stream and stream.end(reply):
+            self._ledger.finish(job.number, reply_ts=stream.ts, answer_id=reply.answer_id)
+            posted = True
+        else:
+            replaces = stream.ts if stream else reply_ts
+            posted = self._poster.post(job, reply, replaces=replaces)
         if posted and direct and job.ts == job.request["thread_ts"]:
             self._notices.title(job, job.request["text"])
 
-    def _for_message(self, job: Job, replaces: str) -> Reply:
+    def _stream(self, job: Job) -> Stream:
+        client = self._clients(job.team, job.request["enterprise"])
+        return Stream(once(client), self._ledger, job)
+
+    def _may_stream(self, job: Job, reply_ts: str) -> bool:
+        """Only what everybody in the thread may see, and only into a message of its own."""
+        new = job.kind == "message" and not job.recovered and not reply_ts
+        return self._manner.stream and new and bool(job.request["addressed"])
+
+    def _for_message(self, job: Job, replaces: str, stream: Stream | None) -> Reply:
         texts = SLACK[_language(job)]
         decision = self._access.decide(asked_by(job))
         if decision.refusal:
@@ -137,25 +158,35 @@ class Responder:
             return _say(texts.busy)
         if not job.request["text"]:
             return _say(texts.no_question)
-        answer = self._ask_publicly_first(job, decision, replaces)
+        said = stream.say if stream and not decision.hidden else None
+        answer = self._ask_publicly_first(job, decision, replaces, said)
         overheard = not (job.request["addressed"] or is_question(job.request["text"]))
         if overheard and answer.status == "not_found":
             self._store.forget_answer(answer.id)
             return _say("")
         return self._shown(job, answer, decision)
 
-    def _ask_publicly_first(self, job: Job, decision: Decision, replaces: str) -> Answer:
-        answer = self._asked(job, decision.public, job.lane, replaces)
+    def _ask_publicly_first(
+        self, job: Job, decision: Decision, replaces: str, said: Said | None
+    ) -> Answer:
+        answer = self._asked(job, decision.public, job.lane, replaces, said)
         if answer.status == "answered" or decision.own == decision.public:
             return answer
         # The private answers to one person are a conversation of their own: what was said in it
         # must not colour what everybody in the thread is told later.
-        own = self._asked(job, decision.own, f"{job.lane}:{job.request['user']}", "")
+        own = self._asked(job, decision.own, f"{job.lane}:{job.request['user']}")
         better, other = (own, answer) if own.status == "answered" else (answer, own)
         self._store.forget_answer(other.id)
         return better
 
-    def _asked(self, job: Job, visible: Collections, conversation: str, replaces: str) -> Answer:
+    def _asked(
+        self,
+        job: Job,
+        visible: Collections,
+        conversation: str,
+        replaces: str = "",
+        said: Said | None = None,
+    ) -> Answer:
         question = Question(
             text=job.request["text"],
             conversation_id=conversation,
@@ -165,7 +196,7 @@ class Responder:
             channel="slack",
             asker=person(job.team, job.request["user"]),
         )
-        answer = self._ask(question)
+        answer = self._ask(question, said=said) if said else self._ask(question)
         self._store.record(question, answer)
         text = {"question": question.text} if self._manner.log_questions else {}
         log.info("answered", answer=answer.id, status=answer.status, channel="slack", **text)
@@ -178,8 +209,10 @@ class Responder:
             notes.append(texts.private_note)
         elif decision.hidden:
             notes.append(texts.shared_note)
-        text, blocks = answer_message(answer, public_url=self._manner.public_url, notes=notes)
-        return Reply(text, blocks, answer.id, _whisper_to(job) if notes else "")
+        url = self._manner.public_url
+        text, blocks = answer_message(answer, public_url=url, notes=notes)
+        _, below = answer_message(answer, public_url=url, said=True)
+        return Reply(text, blocks, answer.id, _whisper_to(job) if notes else "", below)
 
     # --- commands and buttons ---------------------------------------------------------------------
 
@@ -191,7 +224,7 @@ class Responder:
         if self._ledger.unfinished() > self._manner.queue:
             return _say(texts.busy)
         kept = self._store.answer(job.answer_id) if job.answer_id else None
-        answer = kept.answer if kept else self._asked(job, decision.own, job.lane, "")
+        answer = kept.answer if kept else self._asked(job, decision.own, job.lane)
         open_to_all = _within(answer, decision.public)
         text, blocks = answer_message(
             answer,

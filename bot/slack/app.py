@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -58,7 +59,7 @@ log = structlog.get_logger(__name__)
 class Answers(Protocol):
     """Answers questions; `bot.answer.Answerer`."""
 
-    def ask(self, question: Question) -> Answer: ...
+    def ask(self, question: Question, *, said: Callable[[str], None] | None = None) -> Answer: ...
 
 
 class Documents(Protocol):
@@ -114,6 +115,7 @@ class SlackApp:
                 settings.slack.queue,
                 settings.slack.command,
                 settings.log_questions,
+                bool(settings.llm_url),
             ),
         )
         self._prompts = prompts

@@ -37,15 +37,23 @@ _EMOJI = re.compile(r":(?=[\w+'-]+:)")
 
 
 def answer_message(
-    answer: Answer, *, public_url: str = "", notes: Sequence[str] = (), publish: bool = False
+    answer: Answer,
+    *,
+    public_url: str = "",
+    notes: Sequence[str] = (),
+    publish: bool = False,
+    said: bool = False,
 ) -> tuple[str, list[Block]]:
     """The notification text and the blocks of an answer, within Slack's limits whatever it holds.
 
     `public_url` is where people reach the service: without it, citations link only to addresses of
     the documents' own. `notes` are lines above the answer. `publish` adds the button for it.
+    `said`: the answer itself stands above the blocks already.
     """
     texts = SLACK[answer.language]
-    head = [*([note_block(*notes)] if notes else []), _answer_block(answer)]
+    head = [note_block(*notes)] if notes else []
+    if not said:
+        head.append(_answer_block(answer))
     tail = [_feedback_block(answer, texts)]
     if publish:
         tail.append(_publish_block(answer, texts))
@@ -65,6 +73,11 @@ def plain(text: str, limit: int = NOTIFICATION_CHARS) -> str:
     """`text` for fields that Slack interprets: without mentions, links, or emoji names."""
     escaped = cut(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _EMOJI.sub(":\u2060", escaped)  # a word joiner: invisible, and no longer an emoji
+
+
+def streamed(sentence: str) -> str:
+    """A sentence for `markdown_text`: its addresses do not become links, nor its brackets."""
+    return plain(sentence).replace("://", ":\u2060//").replace("](", "]\u2060(")
 
 
 def cut(text: str, limit: int) -> str:

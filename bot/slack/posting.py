@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any, Literal
 
@@ -52,12 +53,13 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What is to be said. `only_for` names the one person who may see it; empty: everybody there.
-    `answer_id` is empty for a sentence of Kiku's own."""
+    `answer_id` is empty for a sentence of Kiku's own. `below`: the blocks without the answer."""
 
     text: str
     blocks: list[Block]
     answer_id: str = ""
     only_for: str = ""
+    below: list[Block] = field(default_factory=list)
 
 
 class Poster:
@@ -152,6 +154,9 @@ class Poster:
 
     def _update(self, client: WebClient, job: Job, reply: Reply, ts: str) -> str:
         """The message that was changed; empty where it is gone."""
+        if job.recovered:
+            with suppress(SlackApiError):  # an answer that was being streamed when a process died
+                client.chat_stopStream(channel=job.channel, ts=ts)
         try:
             client.chat_update(channel=job.channel, ts=ts, text=reply.text, blocks=reply.blocks)
         except SlackApiError as error:

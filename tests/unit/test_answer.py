@@ -280,7 +280,12 @@ class Scribe:
         self.given: list[tuple[str, str]] = []
 
     def compose(
-        self, question: Question, citations: Sequence[Citation], extractive: str, language: Language
+        self,
+        question: Question,
+        citations: Sequence[Citation],
+        extractive: str,
+        language: Language,
+        said: object = None,
     ) -> str | None:
         self.given.append((question.text, extractive))
         return self.text

@@ -33,7 +33,7 @@ from index.retrieve import Retriever
 from index.training.sources import Passage, load_passages
 
 FUSED = ("words", "grams", "dense", "late")
-CHOSEN = ("passage", "coverage", "around", "late", "expected")
+CHOSEN = ("passage", "coverage", "around", "late", "late_around", "expected")
 JUDGED = (
     "lexical", "dense", "late", "coverage", "sentence", "sentence_late", "unknown", "margin",
     "expected",
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--distractors", type=int, default=1000)
     parser.add_argument("--questions", type=int, default=1500)
+    parser.add_argument("--encoder", default="", help="a folder; the shipped encoder by default")
     options = parser.parse_args()
     train, held_out = load_passages(options.data)
     others = random.Random(0).sample(train, min(options.distractors, len(train)))
@@ -61,7 +62,7 @@ def main() -> None:
     random.Random(1).shuffle(asked)
     asked = asked[: options.questions]
     home = Path(tempfile.gettempdir()) / "kiku-fit"
-    encoder = load_encoder()
+    encoder = load_encoder(options.encoder)
     retriever = _open(home, [*held_out, *others], encoder)
     _fit_fusion(retriever, asked)
     _fit_sentences(retriever, asked)

@@ -14,6 +14,10 @@ import numpy as np
 
 from index.generation import TokenVectors
 
+# What a match in the title line, or in a sentence next to the one that is judged, counts for.
+_ABOVE = 0.9
+_NEAR = 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class QueryTokens:
@@ -50,19 +54,34 @@ def max_similarity(query: QueryTokens, tokens: TokenVectors, chunks: Sequence[in
 def sentence_similarity(
     query: QueryTokens, tokens: TokenVectors, chunk: int, spans: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """The weighted MaxSim of each sentence of a chunk, float32 (len(spans),).
+    """The weighted MaxSim of each sentence of a chunk, alone and in its place: float32
+    (len(spans), 2).
 
-    `spans` are (start, end) in the chunk's text, ascending.
+    `spans` are (start, end) in the chunk's text, ascending. In its place, a token of the question
+    may also be met by the title line and by the sentences next to this one, at a discount: a
+    sentence seldom repeats what it is about.
     """
-    scores = np.zeros(len(spans), dtype=np.float32)
+    scores = np.zeros((len(spans), 2), dtype=np.float32)
     first, last = int(tokens.bounds[chunk]), int(tokens.bounds[chunk + 1])
-    if first == last or not len(query.vectors):
+    if first == last or not len(query.vectors) or not spans:
         return scores
     rows = tokens.vectors[first:last].astype(np.float32) / 127.0
     similarity = query.vectors @ rows.T
     places = tokens.starts[first:last].astype(np.int64) - 1
-    for number, (start, end) in enumerate(spans):
-        inside = (places >= start) & (places < end)
-        if inside.any():
-            scores[number] = query.weights @ similarity[:, inside].max(axis=1)
+    best = np.stack([_best(similarity, (places >= start) & (places < end)) for start, end in spans])
+    alone = np.where(np.isfinite(best), best, 0.0)
+    near = np.full_like(best, -np.inf)
+    near[1:] = np.maximum(near[1:], best[:-1])
+    near[:-1] = np.maximum(near[:-1], best[1:])
+    above = np.maximum(_NEAR * near, _ABOVE * _best(similarity, places < 0))
+    scores[:, 0] = alone @ query.weights
+    scores[:, 1] = np.maximum(alone, above) @ query.weights
     return scores
+
+
+def _best(similarity: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The best similarity of each question token among the chosen tokens; −∞ where there are none."""
+    if not chosen.any():
+        return np.full(len(similarity), -np.inf, dtype=np.float32)
+    best: np.ndarray = similarity[:, chosen].max(axis=1)
+    return best

@@ -15,14 +15,15 @@ from index.split import sentences
 
 # Fitted on JaQuAD-train; see docs/retrieval.md. `passage` is the score of the passage itself,
 # `coverage` the share of the question that the sentence holds, `around` the same with its
-# neighbours and headings, `late` its MaxSim, `expected` whether it holds the kind of thing asked
-# for. By hand, because those questions have no such texts: `defines`, whether it is about what the
-# question wants explained, and `code`, whether it is a line of a program.
+# neighbours and headings, `late` and `late_around` its MaxSim likewise, `expected` whether it holds
+# the kind of thing asked for. By hand, because those questions have no such texts: `defines`,
+# whether it is about what the question wants explained, `code`, whether it is a line of a program.
 SENTENCE_WEIGHTS: Mapping[str, float] = {
     "passage": 0.58,
     "coverage": 3.7,
     "around": 3.7,
     "late": 4.2,
+    "late_around": 0.0,
     "expected": 2.3,
     "defines": 4.0,
     "code": -2.0,
@@ -81,7 +82,8 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
             "passage": hit.score,
             "coverage": search.query.coverage(keys[number]),
             "around": search.query.coverage(near),
-            "late": float(late[number]) if late is not None else 0.0,
+            "late": float(late[number, 0]) if late is not None else 0.0,
+            "late_around": float(late[number, 1]) if late is not None else 0.0,
             "expected": _holds(kind, sentence),
             "defines": _defines(search.query, sentence),
             "code": float(span.code),

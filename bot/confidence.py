@@ -42,6 +42,8 @@ class Calibration:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             weights = {str(name): float(value) for name, value in raw["weights"].items()}
+            if not weights.keys() <= _WEIGHTS.keys():  # made by a version that saw other things
+                raise KeyError
             return cls(weights, float(raw["bias"]), float(raw["threshold"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise SettingsError(

@@ -151,7 +151,7 @@ def _fit(
     rows: Sequence[Mapping[str, float]], answerable: Bools, current: Logistic, full: bool
 ) -> Logistic:
     if full:
-        return _fit_all(rows, answerable)
+        return _fit_all(rows, answerable, list(current.weights))
     odds = current.log_odds(rows)[:, None]
     (slope,), shift = _logistic(odds, answerable, penalty=0.0)
     if slope <= 0:
@@ -163,8 +163,7 @@ def _fit(
     return Logistic(weights, float(slope * current.bias + shift))
 
 
-def _fit_all(rows: Sequence[Mapping[str, float]], answerable: Bools) -> Logistic:
-    names = sorted({name for row in rows for name in row})
+def _fit_all(rows: Sequence[Mapping[str, float]], answerable: Bools, names: list[str]) -> Logistic:
     table = _table(rows, names)
     spread = table.std(axis=0)
     kept = spread > 1e-9  # a feature that never changes says nothing

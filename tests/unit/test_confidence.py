@@ -59,7 +59,8 @@ def test_a_team_has_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", '{"weights": {}}', '{"weights": [], "bias": 0, "threshold": 1}',
-     '{"weights": {"a": "x"}, "bias": 0, "threshold": 1}', "\udcff"],
+     '{"weights": {"a": "x"}, "bias": 0, "threshold": 1}',
+     '{"weights": {"of_another_version": 1}, "bias": 0, "threshold": 1}', "\udcff"],
 )  # fmt: skip
 def test_a_calibration_that_cannot_be_read_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "calibration.json"

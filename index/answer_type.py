@@ -26,6 +26,10 @@ _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         ),
     ),
 )
+_COUNTER = re.compile(
+    r"何([年月日時分秒人名個件回度歳才点位台本枚冊階円倍割]|世紀|メートル|キロ|グラム|トン|ドル|か月|カ月|ヶ月|週間)"
+)
+_DIGIT = r"[\d一二三四五六七八九十百千万億数]"
 _HOLDS: dict[Kind, re.Pattern[str]] = {
     "time": re.compile(r"\d+ ?[年月日時]|[一二三四五六七八九十]+[年月日]|世紀|時代|年間|現在|期|\d{4}|頃|初頭"),
     "number": re.compile(r"\d|[一二三四五六七八九十百千万億兆数両]"),
@@ -60,6 +64,13 @@ def expected_kind(question: str) -> Kind | None:
     return next((kind for kind, pattern in _ASKS if pattern.search(folded)), None)
 
 
-def holds_kind(kind: Kind | None, sentence: str) -> bool:
-    """Whether a sentence holds a thing of that kind; True for None."""
-    return kind is None or bool(_HOLDS[kind].search(fold(sentence)))
+def holds_kind(kind: Kind | None, sentence: str, question: str = "") -> float:
+    """How well a sentence holds a thing of that kind: 1 or 0, and 0.5 for a number of something
+    else than is counted in `question` (何人 wants 3人, not 3年). 1 for None."""
+    folded = fold(sentence)
+    if kind is None:
+        return 1.0
+    if not _HOLDS[kind].search(folded):
+        return 0.0
+    counter = _COUNTER.search(fold(question)) if kind in ("number", "time") else None
+    return 1.0 if counter is None or re.search(rf"{_DIGIT}\s?{counter[1]}", folded) else 0.5

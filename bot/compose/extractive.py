@@ -20,6 +20,8 @@ _MOST_SENTENCES = 3
 _CLOSE = 0.5
 # … and says this much of the question that the sentences before did not.
 _NEW_COVERAGE = 0.12
+# The sentence next to the best one is quoted with it when it scores this close.
+_AS_WELL = 1.0
 _LONGEST_QUOTE = 320
 _NEAR_DUPLICATE = 88.0
 
@@ -46,7 +48,7 @@ def extract(retriever: Retriever, search: Search, top_k: int) -> Extract:
         return Extract([], 0, {})
     ranked.sort(key=lambda sentence: -sentence.score)
     chosen = _choose(search.query, ranked)
-    evidence = [_evidence(sentence) for sentence in chosen]
+    evidence = [_evidence(sentence, ranked) for sentence in chosen]
     evidence.extend(_others(ranked, chosen, top_k - len(evidence)))
     return Extract(evidence[:top_k], min(len(chosen), top_k), _features(search, chosen[0]))
 
@@ -90,10 +92,35 @@ def _others(ranked: Sequence[Sentence], chosen: Sequence[Sentence], count: int) 
     return found
 
 
-def _evidence(sentence: Sentence) -> Evidence:
+def _evidence(sentence: Sentence, ranked: Sequence[Sentence] = ()) -> Evidence:
+    """The span of a sentence; of the list that it announces; of a neighbour in `ranked` that may
+    as well hold the answer."""
     start, end = _with_what_it_announces(sentence)
+    if end == sentence.end:
+        start, end = _with_close_neighbour(sentence, ranked)
     relevance = 0.5 * sentence.features["coverage"] + 0.5 * max(0.0, sentence.features["late"])
     return Evidence(sentence.hit, start, end, relevance)
+
+
+def _with_close_neighbour(sentence: Sentence, ranked: Sequence[Sentence]) -> tuple[int, int]:
+    """The span of a sentence and of the better one next to it, where that one scores nearly as well
+    and stands in the same line."""
+    text, first = sentence.hit.chunk.text, sentence.hit.chunk.start
+    for other in ranked:
+        if other.score < sentence.score - _AS_WELL:
+            break
+        start, end = min(sentence.start, other.start), max(sentence.end, other.end)
+        between = text[
+            min(sentence.end, other.end) - first : max(sentence.start, other.start) - first
+        ]
+        if (
+            other is not sentence
+            and other.hit.chunk.id == sentence.hit.chunk.id
+            and not between.strip(" \u3000")
+            and end - start <= _LONGEST_QUOTE
+        ):
+            return start, end
+    return sentence.start, sentence.end
 
 
 def _with_what_it_announces(sentence: Sentence) -> tuple[int, int]:

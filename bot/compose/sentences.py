@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from index.answer_type import Kind, asks_what_it_is, expected_kind, holds_kind, topic_of
+from index.answer_type import asks_what_it_is, expected_kind, holds_kind, topic_of
 from index.lexical import terms
 from index.query import Query
 from index.records import Hit
@@ -19,12 +19,12 @@ from index.split import sentences
 # the kind of thing asked for. By hand, because those questions have no such texts: `defines`,
 # whether it is about what the question wants explained, `code`, whether it is a line of a program.
 SENTENCE_WEIGHTS: Mapping[str, float] = {
-    "passage": 0.58,
-    "coverage": 3.7,
-    "around": 3.7,
-    "late": 4.2,
-    "late_around": 0.0,
-    "expected": 2.3,
+    "passage": 0.43,
+    "coverage": 1.2,
+    "around": 3.1,
+    "late": 7.3,
+    "late_around": 6.2,
+    "expected": 1.9,
     "defines": 4.0,
     "code": -2.0,
 }
@@ -84,7 +84,7 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
             "around": search.query.coverage(near),
             "late": float(late[number, 0]) if late is not None else 0.0,
             "late_around": float(late[number, 1]) if late is not None else 0.0,
-            "expected": _holds(kind, sentence),
+            "expected": holds_kind(kind, sentence, search.query.text),
             "defines": _defines(search.query, sentence),
             "code": float(span.code),
         }
@@ -122,10 +122,6 @@ def _spans(text: str, heading: str) -> Iterator[_Span]:
 
 def _keys(text: str) -> frozenset[int]:
     return frozenset(terms(text).keys.tolist())
-
-
-def _holds(kind: Kind | None, sentence: str) -> float:
-    return float(holds_kind(kind, sentence))
 
 
 def _defines(query: Query, sentence: str) -> float:

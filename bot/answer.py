@@ -14,7 +14,7 @@ from bot import messages
 from bot.cite import cite
 from bot.compose.extractive import Extract, extract, readable
 from bot.confidence import Calibration
-from bot.conversation import split_questions, with_context
+from bot.conversation import points_nowhere, split_questions, with_context
 from bot.errors import StoreUnavailable
 from bot.records import Answer, Citation, Language, Question, Turn
 from index.errors import QueryError
@@ -35,6 +35,7 @@ class Memory(Protocol):
 
 
 Said = Callable[[str], None]
+Found = Callable[[tuple[Citation, ...]], None]
 
 
 class Composer(Protocol):
@@ -76,11 +77,14 @@ class Answerer:
         self._threshold = threshold if calibrated is None else calibrated
         self._max_question_chars = max_question_chars
 
-    def ask(self, question: Question, *, said: Said | None = None) -> Answer:
+    def ask(
+        self, question: Question, *, said: Said | None = None, found: Found | None = None
+    ) -> Answer:
         """Answers. Remembering the answer is up to the adapter that asked.
 
         `said` is told each sentence of a language model as soon as it is checked; when the model
-        fails after that, the answer is the extractive one all the same.
+        fails after that, the answer is the extractive one all the same. `found` is told the
+        citations before a model begins to write.
 
         Raises QueryError for a question that cannot be searched for; IndexMissing and the like
         when there is nothing to search in.
@@ -91,7 +95,8 @@ class Answerer:
         history = self._history(question)
         language: Language = "en" if is_english(text) else "ja"
         parts = self._parts(retriever, text, history, question)
-        answer = self._answer(retriever, replace(question, text=text), parts, language, said)
+        asked = replace(question, text=text)
+        answer = self._answer(retriever, asked, parts, language, said, found)
         return replace(answer, took_ms=round((time.perf_counter() - started) * 1000, 1))
 
     @property
@@ -155,18 +160,14 @@ class Answerer:
     def _extract(
         self, retriever: Retriever, text: str, history: Sequence[Turn], question: Question
     ) -> tuple[Extract, float]:
-        """The best extract for one question and its confidence, read in its conversation if that
-        makes it clearer."""
-        contextual = with_context(text, history)
-        best: tuple[Extract, float] = (Extract([], 0, {}), 0.0)
-        for asked in filter(None, (contextual, text if contextual is None else None)):
-            search = retriever.explain(
-                asked, max(8, question.top_k), collections=question.collections
-            )
-            found = extract(retriever, search, question.top_k)
-            sure = self._calibration.probability(found.features) if found.evidence else 0.0
-            best = max(best, (found, sure), key=lambda pair: pair[1])
-        return best
+        """The extract for one question, read in its conversation where it leans on it, and its
+        confidence: 0 for a question about something that was never named."""
+        asked = with_context(text, history) or text
+        search = retriever.explain(asked, max(8, question.top_k), collections=question.collections)
+        found = extract(retriever, search, question.top_k)
+        if not found.evidence or points_nowhere(text, history):
+            return found, 0.0
+        return found, self._calibration.probability(found.features)
 
     def _answer(
         self,
@@ -175,6 +176,7 @@ class Answerer:
         parts: Sequence[tuple[Extract, float]],
         language: Language,
         said: Said | None,
+        found: Found | None,
     ) -> Answer:
         answered = [part for part in parts if part[1] >= self._threshold]
         shown = answered or parts
@@ -190,6 +192,8 @@ class Answerer:
         if not answered or not text:
             text = messages.not_found(language, passages=bool(citations))
         elif self._composer:
+            if found:
+                found(citations)
             written = self._composer.compose(question, citations, text, language, said)
             text, composer = (written, "llm") if written else (text, composer)
         return Answer(

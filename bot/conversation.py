@@ -69,6 +69,12 @@ def with_context(text: str, history: Sequence[Turn]) -> str | None:
     return f"{asked[-1]} {text}"
 
 
+def points_nowhere(text: str, history: Sequence[Turn]) -> bool:
+    """Whether a question is about「それ」alone and nothing before it says what that is."""
+    spoken = any(turn.role == "user" for turn in history)
+    return not spoken and bool(_DEMONSTRATIVE.search(fold(text))) and not _entities(text)
+
+
 def _leans(text: str) -> bool:
     folded = fold(text)
     if _DEMONSTRATIVE.search(folded):

@@ -59,7 +59,7 @@ def words(text: str) -> list[Word]:
 
 def inner_names(text: str) -> list[str]:
     """The names inside names that were written together: LinuxCentOS holds linux and centos."""
-    found = []
+    found: list[str] = []
     for run in _CAMEL_RUN.findall(unicodedata.normalize("NFKC", text)):
         parts = _CAMEL_BOUNDARY.split(run)
         found.extend(
@@ -153,7 +153,7 @@ def _tokenizer() -> Any:
     if not hasattr(_local, "tokenizer"):
         from sudachipy import SplitMode
 
-        _local.tokenizer = _dictionary().create(SplitMode.C)
+        _local.tokenizer = _dictionary().tokenizer(SplitMode.C)
     return _local.tokenizer
 
 

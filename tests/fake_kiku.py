@@ -105,7 +105,13 @@ class FakeAnswerer:
         self.broken: Exception | None = None
         self.asked: list[Question] = []
 
-    def ask(self, question: Question) -> Answer:
+    def ask(
+        self,
+        question: Question,
+        *,
+        said: Callable[[str], None] | None = None,
+        found: Callable[[tuple[Citation, ...]], None] | None = None,
+    ) -> Answer:
         self.asked.append(question)
         if self.hold is not None:
             self.hold.wait(60)

@@ -95,6 +95,15 @@ def explain(error: KikuError, language: Language) -> Response:
     return Response(body, status, headers, "application/json")
 
 
+def told(error: Exception, language: Language) -> dict[str, dict[str, str]]:
+    """The body for what went wrong in the middle of a stream; a bug keeps its story to itself."""
+    if isinstance(error, KikuError):
+        return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+    known = error if isinstance(error, ApiError) else ApiError(500, "internal_error")
+    message, hint = sentences(known, language)
+    return {"error": {"code": known.code, "message": message, "hint": hint}}
+
+
 def language_of(request: Request) -> Language:
     """The language for errors of a request: the question's where it is known, or the header's."""
     asked: Language | None = getattr(request.state, "language", None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from bot.http.auth import Caller
 from bot.http.depends import TheCaller, TheService, Turn
 from bot.http.errors import ApiError, language_of
+from bot.http.gate import Gate
 from bot.http.models import (
     MAX_TOP_K,
     AnswerBody,
@@ -35,7 +37,7 @@ from bot.http.models import (
     TurnShown,
 )
 from bot.http.service import Service
-from bot.http.sse import events
+from bot.http.sse import Events, Told
 from bot.records import Question
 from bot.store import StoredConversation
 from index.normalize import is_english
@@ -67,7 +69,9 @@ router = APIRouter(responses=ERRORS)
 streams = APIRouter()
 
 
-def _ask(service: Service, caller: Caller, request: Request, body: AskBody) -> AnswerBody:
+def _ask(
+    service: Service, caller: Caller, request: Request, body: AskBody, told: Told | None = None
+) -> AnswerBody:
     request.state.language = "en" if is_english(body.question) else None
     question = Question(
         text=body.question,
@@ -78,14 +82,16 @@ def _ask(service: Service, caller: Caller, request: Request, body: AskBody) -> A
         channel=_channel(request),
         asker=caller.id,
     )
-    return AnswerBody.of(service.ask(question, caller))
+    if told is None:
+        return AnswerBody.of(service.ask(question, caller))
+    return AnswerBody.of(service.ask(question, caller, said=told.said, found=told.found))
 
 
-def _answered(
-    body: AskBody, service: TheService, caller: TheCaller, request: Request
-) -> AnswerBody:
-    """Answers before a stream begins, so that a failure still has a status of its own."""
-    return _ask(service, caller, request, body)
+async def _begun(body: AskBody, service: TheService, caller: TheCaller, request: Request) -> Events:
+    """The stream of an answer that has begun, so that a failure still has a status of its own."""
+    gate: Gate = request.app.state.gate
+    told = Told("en" if is_english(body.question) else language_of(request))
+    return await told.begin(partial(_ask, service, caller, request, body), gate)
 
 
 @router.post("/ask", dependencies=[Turn], tags=["answers"])
@@ -114,14 +120,15 @@ def ask_by_address(
 
 @streams.post(
     "/ask/stream",
-    dependencies=[Turn],
     tags=["answers"],
     response_class=EventSourceResponse,
     responses=ERRORS_IN_JSON,
 )
-def ask_stream(answer: Annotated[AnswerBody, Depends(_answered)]) -> Iterator[ServerSentEvent]:
-    """Answers as server-sent events: `citations`, `token` with a piece of the text, `done`."""
-    yield from events(answer)
+async def ask_stream(told: Annotated[Events, Depends(_begun)]) -> AsyncIterator[ServerSentEvent]:
+    """Answers as server-sent events: `citations`, `token` with a piece of the text, `done` with
+    the body of `POST /ask`, which is what counts; `error` where the answer breaks off."""
+    async for event in told:
+        yield event
 
 
 @router.post("/search", dependencies=[Turn], tags=["documents"])

@@ -20,7 +20,7 @@ from bot.http.auth import Caller
 from bot.http.errors import ApiError
 from bot.http.metrics import Metrics
 from bot.http.models import BuildState, Readiness
-from bot.records import Answer, Language, Question, Turn
+from bot.records import Answer, Citation, Language, Question, Turn
 from bot.settings import Settings
 from bot.store import Store
 from index.errors import KikuError, QueryError
@@ -36,7 +36,13 @@ _log = structlog.get_logger("kiku.service")
 class Answers(Protocol):
     """Answers questions; `bot.answer.Answerer`."""
 
-    def ask(self, question: Question) -> Answer: ...
+    def ask(
+        self,
+        question: Question,
+        *,
+        said: Callable[[str], None] | None = None,
+        found: Callable[[tuple[Citation, ...]], None] | None = None,
+    ) -> Answer: ...
 
 
 class Searches(Protocol):
@@ -112,12 +118,22 @@ class Service:
             raise self._obstacle
         raise ApiError(503, "starting", headers={"Retry-After": "2"})
 
-    def ask(self, question: Question, caller: Caller) -> Answer:
-        """The answer, written to the store. Raises ApiError and KikuError."""
+    def ask(
+        self,
+        question: Question,
+        caller: Caller,
+        *,
+        said: Callable[[str], None] | None = None,
+        found: Callable[[tuple[Citation, ...]], None] | None = None,
+    ) -> Answer:
+        """The answer, written to the store; `said` and `found` are those of `Answerer.ask`.
+
+        Raises ApiError and KikuError.
+        """
         kiku = self.kiku
         self._check_owner(question, caller)
         with self._stage("answer"):
-            answer = kiku.answerer.ask(question)
+            answer = kiku.answerer.ask(question, said=said, found=found)
         self.metrics.answer(answer, question.channel)
         try:
             with self._stage("record"):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from time import sleep
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from bot.compose.llm import LlmComposer
 from bot.http.app import create_app
 from bot.settings import Settings
 from bot.store import Store
@@ -19,6 +22,7 @@ from bot.wiring import Kiku
 from index.build import build_sources
 from tests.fake_encoder import FakeEncoder
 from tests.fake_kiku import listening, wait_for
+from tests.fake_llm import FakeLlm, chunk, running
 
 QUESTION = "chrootとは何ですか？"
 
@@ -128,6 +132,84 @@ def test_a_generation_is_swapped_without_one_failed_request(
     assert listed["total"] == len(few_documents) + 3
     assert codes
     assert set(codes) == {200}
+
+
+@pytest.fixture
+def llm() -> Iterator[FakeLlm]:
+    with running() as fake:
+        yield fake
+
+
+@pytest.fixture
+def written(kiku: Kiku, fake_encoder: FakeEncoder, llm: FakeLlm, tmp_path: Path) -> Iterator[str]:
+    """The address of a service whose answers a language model writes."""
+    store = Store.open(f"sqlite:///{tmp_path / 'written.sqlite'}")
+    composer = LlmComposer(llm.url, "small", timeout=20)
+    composer.open()
+    with listening(create_app(Kiku(kiku.settings, fake_encoder, store, composer=composer))) as base:
+        wait_for(lambda: httpx.get(base + "/readyz").status_code == 200)
+        yield base
+
+
+def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> None:
+    plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
+    assert plain["composer"] == "extractive", "the model said nothing"
+    quote = plain["citations"][0]["quote"].rstrip("。")
+    go_on = Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield chunk({"content": f"{quote}。[1]ほかの"})
+        go_on.wait(20)
+        yield chunk({"content": "文です。[99]"}, "stop")
+
+    llm.raw = slowly
+    names = []
+    body = {"question": QUESTION}
+    with httpx.stream("POST", f"{written}/ask/stream", json=body, timeout=60) as reply:
+        lines = reply.iter_lines()
+        for line in lines:
+            if line.startswith("event: "):
+                names.append(line.removeprefix("event: "))
+            if names == ["citations", "token"]:
+                go_on.set()  # the sentence came while the model was still writing
+            if names and names[-1] == "done" and line.startswith("data: "):
+                done = json.loads(line.removeprefix("data: "))
+    assert names == ["citations", "token", "done"]
+    assert done["composer"] == "llm"
+    assert done["answer"] == f"{quote}[1]。"
+
+
+def test_a_model_is_left_when_nobody_listens(written: str, llm: FakeLlm) -> None:
+    plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
+    quote = plain["citations"][0]["quote"].rstrip("。")
+    stopped = Event()
+
+    def endless() -> Iterator[bytes]:
+        try:
+            while True:
+                yield chunk({"content": f"{quote}。[1]"})
+                sleep(0.05)
+        finally:
+            stopped.set()
+
+    llm.raw = endless
+    body = {"question": QUESTION}
+    with httpx.stream("POST", f"{written}/ask/stream", json=body, timeout=60) as reply:
+        next(reply.iter_lines())
+    assert stopped.wait(10), "the model's stream is closed"
+    wait_for(lambda: "kiku_answers_running 0.0" in httpx.get(f"{written}/metrics").text)
+
+
+def test_a_stream_that_breaks_says_so(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> str:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(LlmComposer, "compose", breaks)
+    text = httpx.post(f"{written}/ask/stream", json={"question": QUESTION}, timeout=60).text
+    assert text.startswith("event: citations")
+    assert "event: error" in text
+    assert "internal_error" in text
+    assert "secret" not in text
 
 
 def test_an_index_is_picked_up_when_it_is_first_built(

@@ -122,7 +122,8 @@ def render(evaluation: Evaluation) -> str:
 
 
 def highlight(text: str, answers: Sequence[str]) -> Markup:
-    """`text` escaped, every accepted answer in it marked, longest first."""
+    """`text` escaped, every accepted answer in it marked, longest first; blank lines are dropped."""
+    text = re.sub(r"\n\s*\n", "\n", text)
     wanted = sorted(filter(None, answers), key=len, reverse=True)
     if not wanted:
         return escape(text)

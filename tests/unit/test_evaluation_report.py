@@ -118,6 +118,7 @@ def test_highlighting_marks_whole_answers_and_escapes_the_rest() -> None:
     assert report.highlight("a<b雨季", ("雨", "雨季")) == "a&lt;b<mark>雨季</mark>"
     assert report.highlight("1+1=2", ("+",)) == "1<mark>+</mark>1=2"
     assert report.highlight("<", ()) == "&lt;"
+    assert report.highlight("# 題\n\n本文", ("本文",)) == "# 題\n<mark>本文</mark>"
 
 
 def svg(chart: str) -> ElementTree.Element:

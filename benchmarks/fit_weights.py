@@ -35,8 +35,8 @@ from index.training.sources import Passage, load_passages
 FUSED = ("words", "grams", "dense", "late")
 CHOSEN = ("passage", "coverage", "around", "late", "late_around", "expected")
 JUDGED = (
-    "lexical", "dense", "late", "coverage", "sentence", "sentence_late", "unknown", "margin",
-    "expected",
+    "lexical", "dense", "late", "coverage", "sentence", "around", "sentence_late", "late_around",
+    "late_weakest", "unknown", "margin", "expected",
 )  # fmt: skip
 
 

@@ -54,14 +54,14 @@ def max_similarity(query: QueryTokens, tokens: TokenVectors, chunks: Sequence[in
 def sentence_similarity(
     query: QueryTokens, tokens: TokenVectors, chunk: int, spans: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """The weighted MaxSim of each sentence of a chunk, alone and in its place: float32
-    (len(spans), 2).
+    """The weighted MaxSim of each sentence of a chunk, alone and in its place, and how well its
+    place meets the weightier half of the question where it meets it worst: float32 (len(spans), 3).
 
     `spans` are (start, end) in the chunk's text, ascending. In its place, a token of the question
     may also be met by the title line and by the sentences next to this one, at a discount: a
     sentence seldom repeats what it is about.
     """
-    scores = np.zeros((len(spans), 2), dtype=np.float32)
+    scores = np.zeros((len(spans), 3), dtype=np.float32)
     first, last = int(tokens.bounds[chunk]), int(tokens.bounds[chunk + 1])
     if first == last or not len(query.vectors) or not spans:
         return scores
@@ -75,7 +75,9 @@ def sentence_similarity(
     near[:-1] = np.maximum(near[:-1], best[1:])
     above = np.maximum(_NEAR * near, _ABOVE * _best(similarity, places < 0))
     scores[:, 0] = alone @ query.weights
-    scores[:, 1] = np.maximum(alone, above) @ query.weights
+    met = np.maximum(alone, above)
+    scores[:, 1] = met @ query.weights
+    scores[:, 2] = met[:, query.weights >= np.median(query.weights)].min(axis=1)
     return scores
 
 

@@ -133,8 +133,8 @@ class Retriever:
     def sentence_scores(
         self, search: Search, hit: Hit, spans: list[tuple[int, int]]
     ) -> np.ndarray | None:
-        """The late-interaction scores of each sentence of a hit, alone and in its place, float32
-        (len(spans), 2); None without token vectors."""
+        """The late-interaction scores of each sentence of a hit, float32 (len(spans), 3), see
+        `sentence_similarity`; None without token vectors."""
         tokens = self._generation.tokens
         if search.tokens is None or tokens is None:
             return None

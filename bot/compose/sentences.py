@@ -84,6 +84,8 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
             "around": search.query.coverage(near),
             "late": float(late[number, 0]) if late is not None else 0.0,
             "late_around": float(late[number, 1]) if late is not None else 0.0,
+            "late_weakest": float(late[number, 2]) if late is not None else 0.0,
+            "words_around": search.query.coverage(near, words_only=True),
             "expected": holds_kind(kind, sentence, search.query.text),
             "defines": _defines(search.query, sentence),
             "code": float(span.code),

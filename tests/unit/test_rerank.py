@@ -81,8 +81,8 @@ def test_a_sentence_is_helped_by_its_title_and_neighbours() -> None:
     tokens = TokenVectors(vectors, np.array([0, 3]), np.array([0, 1, 4], np.uint16))
     query = QueryTokens.of(np.eye(3, dtype=np.float32), np.ones(3, np.float32))
     found = sentence_similarity(query, tokens, 0, [(0, 3), (3, 6)])
-    # each holds one of three tokens; its neighbour counts 0.8 and the title line 0.9
-    np.testing.assert_allclose(found, [[1 / 3, (1 + 0.8 + 0.9) / 3]] * 2, rtol=1e-4)
+    # each holds one of three tokens; its neighbour counts 0.8 (the weakest) and the title line 0.9
+    np.testing.assert_allclose(found, [[1 / 3, (1 + 0.8 + 0.9) / 3, 0.8]] * 2, rtol=1e-4)
 
 
 def test_one_case_counted_by_hand() -> None:
@@ -100,5 +100,5 @@ def test_weights_of_nothing_stay_nothing() -> None:
     assert max_similarity(query, tokens_of([3]), [0]).tolist() == [0.0]
     empty = QueryTokens.of(np.zeros((0, DIMENSION), np.float32), np.zeros(0, np.float32))
     assert max_similarity(empty, tokens_of([3]), [0]).tolist() == [0.0]
-    assert sentence_similarity(empty, tokens_of([3]), 0, [(0, 3)]).tolist() == [[0.0, 0.0]]
+    assert sentence_similarity(empty, tokens_of([3]), 0, [(0, 3)]).tolist() == [[0.0, 0.0, 0.0]]
     assert max_similarity(query_of(2), tokens_of([3]), []).shape == (0,)

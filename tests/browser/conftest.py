@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import socket
 import threading
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from bot.http.app import create_app
 from bot.settings import Settings
 from bot.store import Store
 from bot.wiring import Kiku
 from tests.browser.stalling import Stalling
+from tests.fake_encoder import FakeEncoder
 
 pytest.importorskip("playwright", reason="the browser tests need the playwright package")
 from playwright.sync_api import (
@@ -49,41 +52,46 @@ class Site:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Site]:
+def running(settings: Settings, encoder: FakeEncoder) -> Iterator[Site]:
     """The real application on a port of its own."""
     import uvicorn
 
-    kiku = Kiku(settings, None, Store.open(settings.database_url))
+    kiku = Kiku(settings, encoder, Store.open(settings.database_url))
     stalling = Stalling(create_app(kiku))
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(stalling, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
+    # A line that is dropped is logged with its traceback, which the development renderer of
+    # structlog makes so much of that the event loop stands still for half a minute.
+    logging_before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", kiku, stalling)
     finally:
         stalling.release()
         server.should_exit = True
         thread.join()
+        structlog.configure(**logging_before)
 
 
 @pytest.fixture(scope="session")
 def make_settings(
-    lexical_home: Path, tmp_path_factory: pytest.TempPathFactory
+    built_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Settings]:
-    """Settings over `lexical_home` with a database of their own."""
+    """Settings over `built_home` with a database of their own."""
 
     def make(**changes: Any) -> Settings:
         database = tmp_path_factory.mktemp("page") / "kiku.sqlite"
-        values = {"home": lexical_home, "database": f"sqlite:///{database}", "rate_limit": ""}
+        values = {"home": built_home, "database": f"sqlite:///{database}", "rate_limit": ""}
         return Settings(**values | changes)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def site(make_settings: Callable[..., Settings]) -> Iterator[Site]:
-    with running(make_settings()) as site:
+def site(make_settings: Callable[..., Settings], fake_encoder: FakeEncoder) -> Iterator[Site]:
+    with running(make_settings(), fake_encoder) as site:
         yield site
 
 

@@ -25,6 +25,7 @@ class Stalling:
         self.trouble = "hold"
 
     def cut(self) -> None:
+        self._released.clear()
         self.trouble = "cut"
 
     def release(self) -> None:
@@ -37,21 +38,22 @@ class Stalling:
         if trouble == "none" or scope["type"] != "http" or scope["path"] != "/ask/stream":
             await self._app(scope, receive, send)
             return
+        cut = asyncio.Event()
         tokens = 0
 
         async def send_slowly(message: Message) -> None:
             nonlocal tokens
-            body = message.get("body", b"")
-            if b"event: token" in body:
-                tokens += 1
-                if tokens > 1:
-                    await self._interrupt(trouble)
+            tokens += b"event: token" in message.get("body", b"")
+            if tokens > 1 and trouble == "cut":
+                cut.set()
+                await asyncio.Event().wait()  # until it is cancelled
+            while tokens > 1 and not self._released.is_set():
+                await asyncio.sleep(0.02)
             await send(message)
 
-        await self._app(scope, receive, send_slowly)
-
-    async def _interrupt(self, trouble: Trouble) -> None:
-        if trouble == "cut":
-            raise ConnectionResetError("the line was cut by the test")
-        while not self._released.is_set():
-            await asyncio.sleep(0.02)
+        answering = asyncio.ensure_future(self._app(scope, receive, send_slowly))
+        cutting = asyncio.ensure_future(cut.wait())
+        await asyncio.wait([answering, cutting], return_when=asyncio.FIRST_COMPLETED)
+        for task in (answering, cutting):
+            task.cancel()  # a reply that is left unfinished makes the server close the line
+        await asyncio.gather(answering, cutting, return_exceptions=True)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,9 @@ VOCABULARY = [
 SMALL_TEXTS = st.lists(st.sampled_from(VOCABULARY), max_size=12).map("".join)
 
 
+HIRAGANA = re.compile("[ぁ-ゟ]+").fullmatch
+
+
 class DictionaryBM25:
     """BM25 as the formula has it, over dictionaries: slow, and written without looking at the
     index. Words and n-grams each have lengths of their own; a term of the context counts for
@@ -66,9 +71,9 @@ class DictionaryBM25:
     def terms_of(text: str) -> list[tuple[str, str]]:
         found = [("word", form) for form in (*forms(text), *inner_names(text))]
         letters = fold(text)
-        found += [("gram", letter) for letter in letters if letter.isalnum()]
-        pairs = [letters[place : place + 2] for place in range(len(letters) - 1)]
-        return found + [("gram", pair) for pair in pairs if all(map(str.isalnum, pair))]
+        grams = [*letters, *map("".join, pairwise(letters))]
+        tell = [gram for gram in grams if all(map(str.isalnum, gram)) and not HIRAGANA(gram)]
+        return found + [("gram", gram) for gram in tell]
 
     @staticmethod
     def length(counts: Counter[tuple[str, str]], kind: str) -> float:
@@ -136,7 +141,8 @@ def test_groups_add_up_and_the_best_alternative_counts() -> None:
     np.testing.assert_allclose(score(either), np.maximum(score(one), 0.9 * score(other)))
     both: Group = [((docker, shim), 1.0)]
     held = (score(one) > 0) & (score(other) > 0)
-    np.testing.assert_allclose(score(both), np.where(held, score(one) + score(other), 0), rtol=1e-6)
+    joined = (score(one) + score(other)) / math.sqrt(2)
+    np.testing.assert_allclose(score(both), np.where(held, joined, 0), rtol=1e-6)
     assert held.any()
     assert not score([((docker, chroot), 1.0)]).any()
 

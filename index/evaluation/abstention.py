@@ -57,6 +57,7 @@ def _confidence(rows: Sequence[AnswerRow]) -> Measures:
             lambda drawn: np.array([ece(confidence[i], answerable[i]) for i in drawn]),
             len(rows),
             rounds=CURVE_ROUNDS,
+            centred=True,
         )
     right = np.array([row.right for row in rows], dtype=bool)
     return found | {"aurc": aurc_estimate(confidence, right)}

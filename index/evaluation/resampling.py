@@ -58,8 +58,12 @@ def statistic(
     *,
     rounds: int = ROUNDS,
     seed: int = SEED,
+    centred: bool = False,
 ) -> Estimate:
     """Any statistic of n rows with its interval.
+
+    `centred` moves the resamples to the value: for one that is larger on any resample, such as a
+    calibration error, whose plain interval could lie beside its value.
 
     `compute` maps row numbers (resamples, n), each resample sorted, to one value a resample.
     """
@@ -70,7 +74,10 @@ def statistic(
         size = min(block, rounds - done)
         values.append(compute(np.sort(rng.integers(0, n, (size, n)), axis=1)))
     value = float(compute(np.arange(n)[None, :])[0])
-    return estimate(value, np.concatenate(values), n)
+    resampled = np.concatenate(values)
+    if centred:
+        resampled = np.maximum(resampled - resampled.mean() + value, 0.0)
+    return estimate(value, resampled, n)
 
 
 def paired(a: Floats, b: Floats, *, rounds: int = 10_000, seed: int = SEED) -> Difference:

@@ -161,3 +161,16 @@ def test_swapping_the_runs_turns_the_difference_round(rows: list[tuple[int, int]
     assert (forth.better, forth.worse) == (back.worse, back.better)
     assert forth.p == pytest.approx(back.p, abs=0.1)
     assert 0 < forth.p <= 1
+
+
+def test_the_interval_of_a_calibration_error_holds_its_value() -> None:
+    rng = np.random.default_rng(5)
+    confidence = rng.random(400)
+    right = rng.random(400) < confidence  # calibrated: every resample looks worse than the set
+    estimate = resampling.statistic(
+        lambda drawn: np.array([abstention.ece(confidence[i], right[i]) for i in drawn]),
+        400,
+        rounds=200,
+        centred=True,
+    )
+    assert 0 <= estimate.low <= estimate.value <= estimate.high

@@ -1,5 +1,6 @@
 PYTHON ?= python3
 DOCS ?=
+ENCODERS ?= shipped
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: run install test check eval bench fuzz lock clean
+.PHONY: run install test check eval bench fuzz image lock clean
 
 run: $(RUN)
 	$(KIKU) build $(DOCS)
@@ -36,7 +37,11 @@ bench: $(RUN)
 	$(BIN)/python -m benchmarks
 
 fuzz: $(DEV)
-	$(BIN)/pytest tests/fuzz
+	FUZZ_EXAMPLES=2000 $(BIN)/pytest tests/fuzz
+
+# ENCODERS=any adds torch, which the shipped encoder does without.
+image:
+	docker build --build-arg ENCODERS=$(ENCODERS) --build-arg TORCH_CPU_INDEX=$(TORCH_CPU_INDEX) --tag kiku .
 
 # Writes constraints.txt anew from the newest versions that pyproject.toml allows.
 lock:

@@ -102,7 +102,7 @@ class Guard:
         self._check_host(headers)
         self._check_origin(scope["method"], headers)
         address = scope["client"][0] if scope.get("client") else ""
-        caller = Caller(admin=not self._keys and is_local(address) and self._is_local_name(headers))
+        caller = Caller(admin=not self._keys and is_local(address) and _is_direct(headers))
         if self._keys and path not in OPEN_PATHS and not path.startswith(OPEN_PREFIX):
             caller = self._holder(headers, address)
         free = path.startswith(_UNLIMITED) or (not self._keys and is_local(address))
@@ -139,11 +139,6 @@ class Guard:
             foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
         if foreign:
             raise ApiError(403, "cross_site")
-
-    @staticmethod
-    def _is_local_name(headers: Headers) -> bool:
-        """Behind a proxy on this machine everybody has a local address, but not a local Host."""
-        return _host_name(headers) in LOCAL_NAMES
 
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -252,6 +247,13 @@ def is_local(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def _is_direct(headers: Headers) -> bool:
+    """Behind a proxy on this machine everybody has a local address; what gives it away is the name
+    that people use, or a header of its own."""
+    handed_on = any(name in headers for name in ("forwarded", "x-forwarded-for", "via"))
+    return _host_name(headers) in LOCAL_NAMES and not handed_on
 
 
 def _host_name(headers: Headers) -> str:

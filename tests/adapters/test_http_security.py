@@ -192,6 +192,8 @@ def test_without_keys_insights_are_for_this_machine(tmp_path: Path) -> None:
         # A proxy on this machine has a local address, and hands on the name that people use.
         proxied = client.get("/insights/data", headers={"Host": "kiku.example"})
         assert proxied.status_code == 403
+        told = client.get("/insights/data", headers={"X-Forwarded-For": "192.0.2.7"})
+        assert told.status_code == 403
 
 
 def test_requests_are_limited_for_each_key(tmp_path: Path) -> None:

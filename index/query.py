@@ -11,8 +11,10 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from index.errors import SettingsError
 from index.lexical import GRAM_WEIGHT, Group, LexicalIndex, gram_keys, word_key
@@ -40,7 +42,7 @@ _RANGE = re.compile(
 _LATEST: Version = (9999, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Query:
     """A question, understood. `groups` feed the lexical leg: the words first, then the n-grams.
 
@@ -83,15 +85,45 @@ class Query:
         lost = sum(value for value, known in zip(values, self.known, strict=True) if not known)
         return lost / (sum(values) or 1.0)
 
-    def coverage(self, keys: frozenset[int], *, words_only: bool = False) -> float:
-        """How much of what the question is worth a text with these term keys holds: 0…1."""
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """Every term that the groups ask for: uint64 (m,), ascending."""
+        needed = {key for group in self.groups for keys, _ in group for key in keys}
+        return np.array(sorted(needed), dtype=np.uint64)
+
+    def present(self, keys: np.ndarray) -> np.ndarray:
+        """Which of `self.keys` a text with these terms (uint64, ascending) holds: bool (m,)."""
+        if not len(keys):
+            return np.zeros(len(self.keys), dtype=bool)
+        place = np.minimum(np.searchsorted(keys, self.keys), len(keys) - 1)
+        found: np.ndarray = keys[place] == self.keys
+        return found
+
+    def coverage(self, present: np.ndarray, *, words_only: bool = False) -> float:
+        """How much of what the question is worth a text holds, 0…1, by what is `present` in it."""
+        plain, places, several = self._needs
+        held = np.zeros(len(self.groups), dtype=bool)
+        held[plain] = present[places]
+        for number, alternatives in several:
+            held[number] = any(present[alternative].all() for alternative in alternatives)
         count = len(self.words) if words_only else len(self.groups)
-        held = sum(
-            value
-            for group, value in zip(self.groups[:count], self.values, strict=False)
-            if any(keys.issuperset(needed) for needed, _ in group)
-        )
-        return held / (sum(self.values[:count]) or 1.0)
+        values = np.array(self.values[:count])
+        return float(values[held[:count]].sum() / (values.sum() or 1.0))
+
+    @cached_property
+    def _needs(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, list[np.ndarray]]]]:
+        """The groups with one way to say one term and its place in `keys`; and the other groups
+        with the places of each way."""
+        plain, places = [], []
+        several = []
+        for number, group in enumerate(self.groups):
+            ways = [np.searchsorted(self.keys, np.array(k, np.uint64)) for k, _ in group]
+            if len(ways) == 1 and len(ways[0]) == 1:
+                plain.append(number)
+                places.append(int(ways[0][0]))
+            else:
+                several.append((number, ways))
+        return np.array(plain, np.int64), np.array(places, np.int64), several
 
 
 class Synonyms:

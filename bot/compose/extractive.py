@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from bot.cite import Evidence
 from bot.compose.sentences import Sentence, score_sentences, without_marker
-from index.lexical import terms
 from index.query import Query
 from index.records import Hit
 from index.retrieve import Retriever, Search
@@ -67,11 +66,11 @@ def readable(quote: str) -> str:
 def _choose(query: Query, ranked: Sequence[Sentence]) -> list[Sentence]:
     """The best sentence, and up to two more that add to it."""
     chosen = [ranked[0]]
-    held = ranked[0].keys
+    held = ranked[0].present
     for sentence in ranked[1:12]:
         if len(chosen) == _MOST_SENTENCES or sentence.score < ranked[0].score - _CLOSE:
             break
-        joined = held | sentence.keys
+        joined = held | sentence.present
         if query.coverage(joined) - query.coverage(held) < _NEW_COVERAGE:
             continue
         chosen.append(sentence)
@@ -144,15 +143,13 @@ def _with_what_it_announces(sentence: Sentence) -> tuple[int, int]:
 def _features(search: Search, best: Sentence) -> dict[str, float]:
     """What the confidence is made from."""
     hit = best.hit
-    context = " ".join((hit.document.title, *hit.chunk.heading, hit.chunk.text))
-    keys = frozenset(terms(context).keys.tolist())
     top = search.hits[0].score
     rest = [other.score for other in search.hits[1:5]]
     return {
         "lexical": hit.features.get("lexical", 0.0),
         "dense": hit.features.get("dense", 0.0),
         "late": hit.features.get("late", 0.0),
-        "coverage": search.query.coverage(keys, words_only=True),
+        "coverage": best.features["words_in_passage"],
         "sentence": best.features["coverage"],
         "around": best.features["words_around"],
         "sentence_late": best.features["late"],

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
 
 from index.answer_type import asks_what_it_is, expected_kind, holds_kind, topic_of
 from index.lexical import terms
@@ -39,7 +42,7 @@ _FENCES = ("```", "~~~")
 class Sentence:
     """A sentence of a passage: offsets into the document's text, and why it was chosen.
 
-    `keys` are its terms; those of a table row include its header's.
+    `present` says which of the query's keys it holds (`Query.present`), a table row with its header.
     """
 
     hit: Hit
@@ -47,7 +50,7 @@ class Sentence:
     end: int
     score: float
     features: dict[str, float]
-    keys: frozenset[int]
+    present: np.ndarray = field(compare=False)
 
     @property
     def text(self) -> str:
@@ -66,39 +69,62 @@ class _Span:
     code: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Analysis:
+    """What is the same for every question: the sentences of a passage, their terms and those of the
+    title and headings above, each uint64 ascending."""
+
+    spans: tuple[_Span, ...]
+    keys: tuple[np.ndarray, ...]
+    above: np.ndarray
+
+
 def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sentence]:
     """The sentences of a passage with their scores; headings, table headers and rules left out."""
-    text = hit.chunk.text
-    spans = list(_spans(text, hit.chunk.heading[-1] if hit.chunk.heading else ""))
-    late = retriever.sentence_scores(search, hit, [(span.start, span.end) for span in spans])
-    keys = [_keys(f"{span.header}\n{text[span.start : span.end]}") for span in spans]
-    above = _keys(" ".join((hit.document.title, *hit.chunk.heading)))
-    kind = expected_kind(search.query.text)
+    chunk = hit.chunk
+    query, text = search.query, chunk.text
+    above = " ".join((hit.document.title, *chunk.heading))
+    passage = _analysed(text, chunk.heading[-1] if chunk.heading else "", above)
+    late = retriever.sentence_scores(
+        search, hit, [(span.start, span.end) for span in passage.spans]
+    )
+    present = np.array([query.present(keys) for keys in passage.keys])
+    over = query.present(passage.above)
+    whole = query.coverage(present.any(axis=0) | over, words_only=True) if len(present) else 0.0
+    kind = expected_kind(query.text)
     found = []
-    for number, span in enumerate(spans):
+    for number, span in enumerate(passage.spans):
         sentence = text[span.start : span.end]
-        near = above.union(*keys[max(0, number - 1) : number + 2])
+        near = over | present[max(0, number - 1) : number + 2].any(axis=0)
         features = {
             "passage": hit.score,
-            "coverage": search.query.coverage(keys[number]),
-            "around": search.query.coverage(near),
+            "coverage": query.coverage(present[number]),
+            "around": query.coverage(near),
             "late": float(late[number, 0]) if late is not None else 0.0,
             "late_around": float(late[number, 1]) if late is not None else 0.0,
             "late_weakest": float(late[number, 2]) if late is not None else 0.0,
-            "words_around": search.query.coverage(near, words_only=True),
-            "expected": holds_kind(kind, sentence, search.query.text),
-            "defines": _defines(search.query, sentence),
+            "words_in_passage": whole,
+            "words_around": query.coverage(near, words_only=True),
+            "expected": holds_kind(kind, sentence, query.text),
+            "defines": _defines(query, sentence),
             "code": float(span.code),
         }
         score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
-        place = hit.chunk.start + span.start, hit.chunk.start + span.end
-        found.append(Sentence(hit, *place, score, features, keys[number]))
+        place = chunk.start + span.start, chunk.start + span.end
+        found.append(Sentence(hit, *place, score, features, present[number]))
     return found
 
 
 def without_marker(line: str) -> str:
     """A line without the bullet, number or quotation mark in front of it."""
     return _MARKER.sub("", line)
+
+
+@lru_cache(maxsize=4096)  # some 5 kB a passage
+def _analysed(text: str, heading: str, above: str) -> _Analysis:
+    spans = tuple(_spans(text, heading))
+    keys = tuple(terms(f"{span.header}\n{text[span.start : span.end]}").keys for span in spans)
+    return _Analysis(spans, keys, terms(above).keys)
 
 
 def _spans(text: str, heading: str) -> Iterator[_Span]:
@@ -122,15 +148,11 @@ def _spans(text: str, heading: str) -> Iterator[_Span]:
         yield _Span(start + lead, end, header if line != header else "", fenced)
 
 
-def _keys(text: str) -> frozenset[int]:
-    return frozenset(terms(text).keys.tolist())
-
-
 def _defines(query: Query, sentence: str) -> float:
     """How much a sentence is about what the question wants explained: 0…1. `CNIは…` is wholly about
     CNI; `CNIの代表的な実装は…` is about something else of it."""
     if not asks_what_it_is(query.text) or not (topic := topic_of(sentence)):
         return 0.0
-    asked = [key for group in query.word_groups for keys, _ in group for key in keys]
+    asked = {key for group in query.word_groups for keys, _ in group for key in keys}
     words = [key for key in terms(topic).keys.tolist() if key >> 62 == 0]
     return sum(key in asked for key in words) / len(words) if words else 0.0

@@ -100,7 +100,7 @@ class SlackApp:
         prompts = Prompts(
             lambda visible: kiku.retriever.documents(visible),
             lambda: kiku.retriever.generation,
-            self._try_out,
+            kiku.answerer.ask,
         )
         self.responder = Responder(
             kiku.answerer.ask,
@@ -273,11 +273,6 @@ class SlackApp:
 
     def _collections(self) -> frozenset[str]:
         return frozenset(document.collection for document in self._kiku.retriever.documents())
-
-    def _try_out(self, question: Question) -> Answer:
-        answer = self._kiku.answerer.ask(question)
-        self._store.forget(conversation_id=answer.conversation_id)
-        return answer
 
 
 def run(kiku: Kiku) -> None:

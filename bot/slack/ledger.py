@@ -98,7 +98,7 @@ class Ledger:
         }
         with self._database.write() as session:
             insert = self._database.insert(Row).values(**values).on_conflict_do_nothing()
-            return bool(session.execute(insert).rowcount)  # type: ignore[attr-defined]
+            return session.scalar(insert.returning(Row.number)) is not None
 
     def take(self, *, busy_channels: Collection[str] = ()) -> Job | None:
         """The oldest delivery that is due and whose thread is free, now this process's own."""

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from index.encoder import DOCUMENT_GRAPH, GRAPH
 from index.training.student import HEAD_FILE, Student
 
 MAX_TOKENS = 256
@@ -40,9 +41,11 @@ def write_model(student: Student, tokenizer: Path, card: str, target: Path) -> N
         token_dimension=student.token.out_features,
         epsilon=config.layer_norm_eps,
     )
-    graph = build(folder, shape, ("model.safetensors", HEAD_FILE))
-    onnx.save(graph, str(folder / "model.onnx"))
-    names = ("config.json", "model.onnx", "model.safetensors", HEAD_FILE, "tokenizer.json")
+    weights = ("model.safetensors", HEAD_FILE)
+    graphs = {GRAPH: False, DOCUMENT_GRAPH: True}
+    for name, quantized in graphs.items():
+        onnx.save(build(folder, shape, weights, quantized=quantized), str(folder / name))
+    names = ("config.json", *graphs, *weights, "tokenizer.json")
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     (folder / "digests.json").write_text(json.dumps(digests, indent=2) + "\n")
     folder.chmod(0o755)

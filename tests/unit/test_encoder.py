@@ -92,11 +92,13 @@ def test_special_tokens_in_a_text_are_plain_characters(encoder: KikuEncoder, spe
     assert np.array_equal(plain.vectors, encoder.encode_documents([text]).vectors)
 
 
-def test_a_text_has_one_encoding_whatever_stands_beside_it(encoder: KikuEncoder) -> None:
+@pytest.mark.parametrize("side", ["encode_queries", "encode_documents"])
+def test_a_text_has_one_encoding_whatever_stands_beside_it(encoder: KikuEncoder, side: str) -> None:
+    encode = getattr(encoder, side)
     texts = [f"{i}番目の文。" * (1 + i % 7) for i in range(60)]
-    together = encoder.encode_documents(texts)
+    together = encode(texts)
     for i in (0, 6, 31, 59):
-        alone = encoder.encode_documents([texts[i]])
+        alone = encode([texts[i]])
         assert np.allclose(together.vectors[i], alone.vectors[0], atol=1e-4)
         assert np.allclose(_parts(together)[i][0], _parts(alone)[0][0], atol=1e-3)
         assert np.array_equal(_parts(together)[i][2], _parts(alone)[0][2])
@@ -132,8 +134,17 @@ def test_it_agrees_with_sentence_transformers(encoder: KikuEncoder) -> None:
     model = transformers.SentenceTransformer(str(MODEL), device="cpu").float()
     texts = _texts(200)
     theirs = model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-    cosines = (encoder.encode_documents(texts).vectors * theirs).sum(1)
+    cosines = (encoder.encode_queries(texts).vectors * theirs).sum(1)
     assert cosines.min() > 0.999
+
+
+def test_int8_stays_near_float(encoder: KikuEncoder) -> None:
+    texts = _texts(40)
+    exact, fast = encoder.encode_queries(texts), encoder.encode_documents(texts)
+    assert (exact.vectors * fast.vectors).sum(1).min() > 0.97
+    for (ours, _, spans), (theirs, _, other) in zip(_parts(exact), _parts(fast), strict=True):
+        assert (ours * theirs).sum(1).mean() > 0.96
+        assert np.array_equal(spans, other)
 
 
 def test_the_token_head_agrees_with_torch(encoder: KikuEncoder) -> None:
@@ -146,7 +157,7 @@ def test_the_token_head_agrees_with_torch(encoder: KikuEncoder) -> None:
     ids = tokenizer_ids(Tokenizer.from_file(str(MODEL / "tokenizer.json")), texts, MAX_TOKENS)
     with torch.no_grad():
         theirs = Student.load(MODEL).eval().encode(ids)
-    for i, (tokens, weights, _) in enumerate(_parts(encoder.encode_documents(texts))):
+    for i, (tokens, weights, _) in enumerate(_parts(encoder.encode_queries(texts))):
         mask = theirs.mask[i]
         assert np.allclose(tokens, theirs.tokens[i][mask].numpy(), atol=5e-3)
         assert np.allclose(weights, theirs.weights[i][mask].numpy(), atol=5e-3)

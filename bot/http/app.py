@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -185,5 +186,10 @@ def _is_local(host: str) -> bool:
 def _telemetry(settings: Settings) -> TelemetryConfig:
     """FastAPI's own OpenTelemetry, exporting as the OTEL_* variables say, or switched off."""
     if settings.telemetry:
+        if find_spec("opentelemetry.sdk") is None:
+            raise SettingsError(
+                "KIKU_TELEMETRY には OpenTelemetry のパッケージが要りますが、入っていません。",
+                hint="pip install 'kiku[otel]' で入れてください。",
+            )
         return {"auto_configure": True}
     return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}

@@ -17,7 +17,7 @@ from index.sources.types import Limits, Part
 
 BROKEN = (BadZipFile, LargeZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 MACOS = "__MACOSX/"  # what macOS adds to every archive it makes: no contents of anybody's
-LITTLE = 100_000  # bytes up to which any compression ratio is taken for honest
+LITTLE = 32 * 2**20  # bytes up to which any compression ratio is taken for honest
 
 
 def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:

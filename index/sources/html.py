@@ -42,6 +42,7 @@ DATES = (  # names of meta elements, what tells of the latest change first
 )
 LINKED = 0.8  # share of a block's letters inside links, from which on it may be a menu
 MENU = 4  # so many linked blocks make it worth asking whether they are one
+MOST_LINKED = 1_000  # beyond, a page is an index, and asking would take too long
 
 _CHARSET = re.compile(
     rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]{1,30})|encoding=[\"']([\w-]{1,30})[\"']", re.I
@@ -117,7 +118,7 @@ def _without_menus(blocks: list[_Block], source: str) -> list[_Block]:
     A block that says anything beside its links always stays: nothing of the body may be lost.
     """
     linked = [block for block in blocks if block.linked >= LINKED]
-    if len(linked) < MENU:
+    if not MENU <= len(linked) <= MOST_LINKED:
         return blocks
     from trafilatura import extract
 
@@ -266,7 +267,10 @@ class _Writer:
         text, linked = "".join(self._line), self._linked
         self._line.clear()
         self._linked = 0
-        lines = (_SPACES.sub(" ", _WIDE_BREAK.sub("", line)).strip() for line in text.split(_LINE))
+        lines = (
+            _SPACES.sub(" ", _WIDE_BREAK.sub("", line)).strip() if line else ""
+            for line in text.split(_LINE)
+        )
         text = "\n".join(lines).strip("\n")
         if not text:
             return

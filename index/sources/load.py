@@ -111,6 +111,8 @@ def _described(file: SourceFile, form: Format, found: list[Part | Skipped], rule
         if item.encoding.endswith("(damaged)"):
             reason = "壊れた文字があり、� に置き換えて読みました。"
             skipped.append(Skipped(place.rstrip("#"), "damaged_text", reason))
+    if not documents and not skipped:
+        skipped.append(Skipped(file.source, "empty", "文章がありません。"))
     return Loaded(tuple(documents), tuple(skipped), encoding)
 
 

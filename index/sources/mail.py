@@ -41,10 +41,9 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
     head = "\n".join(
         f"{label}: {value}" for field, label in HEAD if (value := _header(message, field))
     )
-    if not body and not subject:
-        raise UnreadableDocument("本文がありません。", code="empty")
-    text = clean("\n\n".join(part for part in (subject, head, body) if part))
-    yield Part(text, subject, date=_date(message), encoding=encoding)
+    if body or subject:
+        text = clean("\n\n".join(part for part in (subject, head, body) if part))
+        yield Part(text, subject, date=_date(message), encoding=encoding)
     yield from _attachments(message, limits)
 
 

@@ -13,6 +13,7 @@ from index.sources.types import Limits, Part
 
 LONGEST_FRONT_MATTER = 64_000
 LONGEST_TITLE = 200
+MOST_BRACKETS = 200
 
 _FRONT_MATTER = re.compile(
     r"\A(?:---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)|\+\+\+[ \t]*\n(?P<toml>.*?)^\+\+\+)[ \t]*(?:\n|\Z)",
@@ -95,6 +96,8 @@ def _yaml(text: str) -> Any:
     import yaml
 
     if re.search(r"(?:^|[\s:\[,-])&\w", text):  # anchors: a few lines may stand for gigabytes
+        return None
+    if text.count("[") + text.count("{") > MOST_BRACKETS:  # nesting costs the square of its depth
         return None
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506

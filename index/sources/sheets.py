@@ -72,10 +72,13 @@ def _sheets(book: Any, limits: Limits) -> Iterator[Part | Skipped]:
 
 def _rows(sheet: Any, most: int) -> Iterator[list[str]]:
     sheet.reset_dimensions()  # a file may claim a million rows, or one
-    for count, row in enumerate(sheet.iter_rows(values_only=True, max_col=WIDEST)):
-        if count >= most:
+    for row in sheet.iter_rows(values_only=True):
+        cells = [_shown(value) for value in row[:WIDEST]]
+        if any(cells):
+            most -= 1
+        if most < 0:
             return
-        yield [_shown(value) for value in row]
+        yield cells
 
 
 def _shown(value: object) -> str:

@@ -1,0 +1,161 @@
+"""How long a build takes: first, with nothing changed, with ten files changed; and how fast files are read.
+
+    python -m benchmarks.ingest SECTIONS.jsonl.gz [--documents 10000] [--encoder random]
+
+SECTIONS holds real Japanese text, one JSON object a line with `title`, `heading` and `text`. From it
+Markdown files are made of some sections each. The encoder is left out (`none`), replaced by random
+vectors of its shape (`random`), or the shipped one (`kiku`). Prints one JSON object; seconds are of
+the wall clock, memory is the peak of the process in MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from index.build import BuildReport, build_sources
+from index.encoder import Encoding, load_encoder
+from index.sources import Loader, discover
+from index.split import split
+
+SECTIONS_EACH = 5  # sections of a document: some 2,000 characters
+CHANGED = 10
+
+
+class RandomEncoder:
+    """Vectors of the shipped encoder's shape that mean nothing: what is measured is the rest."""
+
+    name = "random"
+    fingerprint = "random"
+    dimension = 384
+    token_dimension = 32
+    max_tokens = 256
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoding:
+        """Random unit vectors, and a token for every two characters, 254 at most."""
+        random = np.random.default_rng(len(texts))
+        vectors = random.standard_normal((len(texts), self.dimension), np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        counts = [min(254, len(text) // 2) for text in texts]
+        tokens = [
+            random.uniform(-1, 1, (n, self.token_dimension)).astype(np.float32) for n in counts
+        ]
+        offsets = [np.arange(2 * n, dtype=np.int32).reshape(-1, 2) for n in counts]
+        return Encoding(vectors, tokens, [np.ones(n, np.float32) for n in counts], offsets)
+
+    encode_queries = encode_documents
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", type=Path)
+    parser.add_argument("--documents", type=int, default=10_000)
+    parser.add_argument("--encoder", choices=("none", "random", "kiku"), default="random")
+    chosen = parser.parse_args()
+    encoder: Any = {"none": lambda: None, "random": RandomEncoder, "kiku": load_encoder}[
+        chosen.encoder
+    ]()
+    with tempfile.TemporaryDirectory() as folder:
+        print(
+            json.dumps(measure(Path(folder), chosen.sections, chosen.documents, encoder), indent=1)
+        )
+
+
+def measure(folder: Path, sections: Path, documents: int, encoder: Any) -> dict[str, Any]:
+    """All figures, by name."""
+    root, home = folder / "documents", folder / "home"
+    size = write_documents(root, sections, documents)
+    time.sleep(2.1)  # files younger than that are read again, to be sure; see index.reading
+    figures: dict[str, Any] = {
+        "machine": platform.machine(), "documents": documents, "megabytes": round(size / 1e6, 1),
+        "read_and_split_mb_per_s": round(size / 1e6 / reading(root), 1),
+    }  # fmt: skip
+    figures["first_build"] = shown(build(home, root, encoder))
+    figures["nothing_changed"] = shown(build(home, root, encoder))
+    changed = sorted(root.rglob("*.md"))[:: max(1, documents // CHANGED)][:CHANGED]
+    for path in changed:
+        path.write_text(
+            path.read_text(encoding="utf-8") + "\n## 追記\n\n一文を書き足した。\n", encoding="utf-8"
+        )
+    figures["ten_changed"] = shown(build(home, root, encoder))
+    (changed[0]).rename(changed[0].with_name("renamed.md"))
+    changed[1].unlink()
+    figures["one_renamed_one_deleted"] = shown(build(home, root, encoder))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    figures["peak_mib"] = round(peak / (1024 if sys.platform != "darwin" else 2**20))
+    return figures
+
+
+def write_documents(root: Path, sections: Path, documents: int) -> int:
+    """Writes Markdown files of SECTIONS_EACH sections into 100 folders; their size in bytes."""
+    with gzip.open(sections, "rt", encoding="utf-8") as lines:
+        known = [json.loads(line) for line in lines]
+    source = cycle(known)
+    size = 0
+    for number in range(documents):
+        parts = list(islice(source, SECTIONS_EACH))
+        body = "\n\n".join(f"## {part['heading']}\n\n{part['text']}" for part in parts)
+        # beyond the number of sections, texts repeat: the number keeps every passage a text of its own
+        text = f"---\ntitle: {json.dumps(parts[0]['title'], ensure_ascii=False)}\n---\n# 文書 {number}\n\n{body}\n"
+        path = root / f"{number % 100:02}" / f"{number:06}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        size += len(text.encode())
+    return size
+
+
+def reading(root: Path) -> float:
+    """Seconds to read and split everything."""
+    started = time.monotonic()
+    for _ in passages(root):
+        pass
+    return time.monotonic() - started
+
+
+def passages(root: Path) -> Iterator[int]:
+    """The number of passages of each document."""
+    with Loader() as loader:
+        for file in discover([root]).files:
+            for document in loader.load(file).documents:
+                yield len(split(document))
+
+
+def build(home: Path, root: Path, encoder: Any) -> BuildReport:
+    """A build whose stages are shown on stderr."""
+    started = time.monotonic()
+    last = ""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        if stage != last:
+            print(f"{time.monotonic() - started:7.1f} s  {stage}", file=sys.stderr)
+            last = stage
+
+    return build_sources(home, [root], encoder=encoder, progress=progress)
+
+
+def shown(report: BuildReport) -> dict[str, Any]:
+    """The figures of a build."""
+    return {
+        "seconds": round(report.seconds, 2),
+        "passages": report.chunks,
+        "files_read": report.read,
+        "embedded": report.embedded,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -18,10 +18,9 @@ from typing import Protocol, cast
 import numpy as np
 
 from bot.answer import Answerer
-from bot.confidence import Calibration
 from bot.records import Answer, Citation, Question, Turn
 from bot.settings import Settings
-from bot.wiring import CALIBRATION_FILE, open_encoder, read_synonyms
+from bot.wiring import CALIBRATION_FILE, open_encoder, read_calibration, read_synonyms
 from index.errors import KikuError
 from index.evaluation import abstention, retrieval
 from index.evaluation.calibration import Calibrated, Logistic, refuse_too_few
@@ -86,7 +85,7 @@ def prepare(
     retriever = Retriever.open(home, encoder=encoder, synonyms=read_synonyms(settings))
     answerer = Answerer(
         lambda: retriever,
-        calibration=Calibration.read(settings.home / CALIBRATION_FILE),
+        calibration=read_calibration(settings),
         threshold=settings.threshold,
         max_question_chars=settings.max_question_chars,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -91,7 +92,7 @@ class Kiku:
             self._current.get,
             memory=store,
             composer=composer,
-            calibration=Calibration.read(settings.home / CALIBRATION_FILE),
+            calibration=read_calibration(settings),
             threshold=settings.threshold,
             max_question_chars=settings.max_question_chars,
         )
@@ -146,6 +147,12 @@ def open_encoder(settings: Settings) -> tuple[Encoder | None, str]:
         if settings.encoder:
             raise
         return None, error.message
+
+
+def read_calibration(settings: Settings) -> Calibration:
+    """The team's own calibration or the shipped one; a threshold that is set wins over a fitted one."""
+    found = Calibration.read(settings.home / CALIBRATION_FILE)
+    return replace(found, threshold=None) if "threshold" in settings.model_fields_set else found
 
 
 def read_synonyms(settings: Settings) -> Synonyms:

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from bot.confidence import Calibration
 from bot.evaluation import save_calibration
-from bot.wiring import CALIBRATION_FILE
+from bot.settings import Settings
+from bot.wiring import CALIBRATION_FILE, read_calibration
 from index.errors import DatasetError
 from index.evaluation import calibration
 from index.evaluation.abstention import Bools, auroc
 from index.evaluation.calibration import Logistic
 
-SHIPPED = Logistic({"lexical": 4.0, "late": 2.0, "constant": 0.1}, -4.6)
+SHIPPED = Logistic({"lexical": 4.0, "late": 2.0, "expected": 0.1}, -4.6)
 
 
 def questions(n: int, *, seed: int = 1) -> tuple[list[dict[str, float]], Bools, Bools]:
@@ -27,7 +28,7 @@ def questions(n: int, *, seed: int = 1) -> tuple[list[dict[str, float]], Bools, 
     lexical = rng.normal(answerable * 0.3 + 0.4, 0.3)
     late = rng.normal(answerable * 0.6 + 0.1, 0.3)
     rows = [
-        {"lexical": float(a), "late": float(b), "constant": 1.0}
+        {"lexical": float(a), "late": float(b), "expected": 1.0}
         for a, b in zip(lexical, late, strict=True)
     ]
     return rows, answerable, answerable & (rng.random(n) < 0.9)
@@ -127,3 +128,13 @@ def test_what_is_saved_is_what_the_bot_reads(tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "home" / CALIBRATION_FILE).read_text())) >= {
         "weights", "bias", "threshold",
     }  # fmt: skip
+
+
+def test_a_threshold_that_is_set_wins_over_the_fitted_one(tmp_path: Path) -> None:
+    rows, answerable, right = questions(120)
+    found = calibration.calibrate(rows, answerable, right, SHIPPED, 0.5)
+    save_calibration(tmp_path, found)
+    assert read_calibration(Settings(home=tmp_path)).threshold == found.threshold
+    chosen = read_calibration(Settings(home=tmp_path, threshold=0.8))
+    assert chosen.threshold is None
+    assert chosen.weights == pytest.approx(found.model.weights)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bot.web.highlight import Highlight, Run, link_open, safe_link, text_html
 from bot.web.positions import (
+    BLANK,
     MAX_NESTING,
     Places,
     cell_places,
@@ -128,8 +129,8 @@ class _Renderer:
             place = int(token.meta["start"])
             while self.text[place : place + 1] == "#":
                 place += 1
-            while self.text[place : place + 1] in (" ", "\t"):
-                place += 1
+            line_end = place + len(self.lines[first][1])
+            place += len(self.text[place:line_end]) - len(self.text[place:line_end].lstrip(BLANK))
             return Places([(0, place)])
         return line_places(token.content, self.lines, first)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import east_asian_width
 
 from markdown_it import MarkdownIt
-from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
+from markdown_it.common.utils import MD_TRIM_CHARS, isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.parser_inline import ParserInline
 from markdown_it.rules_block import heading as heading_rule
 from markdown_it.rules_block import table as table_rule
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_NESTING = 60  # markdown-it drops blocks that lie deeper
-BLANK = " \t\n\r\f\v"
+BLANK = MD_TRIM_CHARS  # what markdown-it takes off the ends of a content; U+3000 among it
 
 
 class _State(StateInline):

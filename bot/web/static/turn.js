@@ -111,7 +111,7 @@ export class Turn {
     const { answer } = this;
     const facts = [];
     if (answer.status === "answered") {
-      const sure = t("confidence", { n: Math.round(answer.confidence * 100) });
+      const sure = t("confidence", { n: Math.min(99, Math.round(answer.confidence * 100)) });
       facts.push(el("span", { text: sure, title: t("confidence_help") }));
     }
     if (answer.took_ms > 0) facts.push(el("span", { text: duration(answer.took_ms) }));

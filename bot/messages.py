@@ -76,6 +76,7 @@ class SlackMessages:
     greeting: str
     prompts_title: str
     prompt: str
+    prompt_about: str
     searching: str
     waiting: str
     slow_title: str
@@ -130,6 +131,7 @@ SLACK: dict[Language, SlackMessages] = {
         greeting="こんにちは。登録された文書から、根拠となる箇所を添えてお答えします。",
         prompts_title="たとえば、こんなことを尋ねられます",
         prompt="{topic}とは何ですか？",
+        prompt_about="{topic}について教えてください",
         searching="文書を調べています…",
         waiting="順番待ちです（前に{count}件）…",
         slow_title="調べています",
@@ -195,6 +197,7 @@ SLACK: dict[Language, SlackMessages] = {
         greeting="Hello. I answer from the documents you registered, and show where it is written.",
         prompts_title="You could ask, for example",
         prompt="What is {topic}?",
+        prompt_about="Tell me about {topic}",
         searching="is looking through the documents…",
         waiting="has your question in the queue ({count} before it)…",
         slow_title="Looking",

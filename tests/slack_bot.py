@@ -50,15 +50,16 @@ HOSTILE = """# 障害連絡の手引き <!here>
 """
 
 
-def build_slack_home(place: Path) -> Path:
-    """A home with a lexical index over open, private and hostile documents."""
+def build_slack_home(place: Path, *, hostile: bool = True) -> Path:
+    """A home with a lexical index over open, private and (unless said so) hostile documents."""
     documents = place / "documents"
     (documents / "open").mkdir(parents=True)
     (documents / "personnel").mkdir()
     for name in OPEN:
         (documents / "open" / name).write_bytes((CORPUS / name).read_bytes())
     (documents / "open" / "network.md").write_text(HANDBOOK, "utf-8")
-    (documents / "open" / "hostile.md").write_text(HOSTILE, "utf-8")
+    if hostile:
+        (documents / "open" / "hostile.md").write_text(HOSTILE, "utf-8")
     (documents / "personnel" / "salary.md").write_text(PRIVATE, "utf-8")
     rules = read_rules([documents], {"open": ["open/**"], "personnel": ["personnel/**"]})
     build_sources(place / "home", [documents], encoder=None, rules=rules)

@@ -20,6 +20,7 @@ from bot.slack.access import DIRECT, Access, Asked
 from bot.slack.answering import Manner, Responder
 from bot.slack.blocks import plain
 from bot.slack.home import (
+    Documents,
     Prompts,
     chosen_settings,
     comment_view,
@@ -43,7 +44,6 @@ from bot.slack.posting import SLACK_ERRORS, code_of
 from bot.slack.workspaces import Workspaces, missing_token
 from bot.store import Store
 from index.errors import KikuError, SettingsError
-from index.records import DocumentSummary
 
 if TYPE_CHECKING:
     from slack_bolt.adapter.socket_mode import SocketModeHandler
@@ -60,15 +60,6 @@ class Answers(Protocol):
     """Answers questions; `bot.answer.Answerer`."""
 
     def ask(self, question: Question, *, said: Callable[[str], None] | None = None) -> Answer: ...
-
-
-class Documents(Protocol):
-    """Knows what is indexed; `index.retrieve.Retriever`."""
-
-    @property
-    def generation(self) -> str: ...
-
-    def documents(self, collections: frozenset[str] | None = None) -> list[DocumentSummary]: ...
 
 
 class Kiku(Protocol):
@@ -97,11 +88,7 @@ class SlackApp:
         self.bolt = _bolt(settings, workspaces)
         self.ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
         self._access = Access(settings.slack, kiku.store, workspaces.client, self._collections)
-        prompts = Prompts(
-            lambda visible: kiku.retriever.documents(visible),
-            lambda: kiku.retriever.generation,
-            kiku.answerer.ask,
-        )
+        prompts = Prompts(lambda: kiku.retriever, kiku.answerer.ask)
         self.responder = Responder(
             kiku.answerer.ask,
             kiku.store,

@@ -26,13 +26,17 @@ QUOTE_CHARS = 1_200
 LABEL_CHARS = 150
 LINK_CHARS = 3_000
 BUTTON_CHARS = 2_000
-RELATED = 3  # places listed that were found too
+RELATED = 3  # places listed that were found too, if they score half as high as what was used
+RELATED_SCORE = 0.5
+NEAREST, NEAREST_CONTEXT = 3, 80  # what is shown of the nearest passages, where none answers
 # How many citations are shown, with how many characters around each quote: the first that fits.
 DETAIL = ((8, 300), (8, 120), (8, 0), (4, 0), (2, 0), (1, 0), (0, 0))
 
 # Characters that no reader sees and that turn the direction of the text around them.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MARKS = re.compile(r"^ {0,3}#{1,6} .*\n?|^ {0,3}(?:```|~~~).*\n?|\*\*|`", re.MULTILINE)
+# The line under the head of a table; the bars at both ends of a row.
+_TABLE_EDGES = re.compile(r"^[|: -]*-[|: -]*\n|^ *\| *| *\| *$", re.MULTILINE)
 _EMOJI = re.compile(r":(?=[\w+'-]+:)")
 
 
@@ -140,14 +144,18 @@ def _citation_blocks(
     nearest passages and how to ask better."""
     found = answer.status == "answered"
     used = {int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)}
+    if not found:
+        count, context = min(count, NEAREST), min(context, NEAREST_CONTEXT)
     quoted = [one for one in answer.citations if not found or one.number in used]
     blocks = [_citation_block(one, answer, public_url, context) for one in quoted[:count]]
     if not found and blocks:
         blocks.insert(0, rich_text(section(words(texts.nearest, bold=True))))
-    if len(quoted) > count:
+    if found and len(quoted) > count:
         blocks.append(note_block(texts.more_sources.format(count=len(quoted) - count)))
-    related = [one for one in answer.citations if one not in quoted] if count else []
-    if related:
+    least = RELATED_SCORE * max((one.score for one in quoted), default=1.0)
+    others = [one for one in answer.citations if one not in quoted]
+    related = [one for one in others if one.score >= least]
+    if related and count:
         blocks.append(_related_block(related[:RELATED], texts, public_url))
     if not found:
         title = section(words(texts.rephrase_title, bold=True))
@@ -183,8 +191,9 @@ def _place(citation: Citation, public_url: str) -> Block:
 
 def _tidy(surroundings: str) -> str:
     """The text around a quote without the marks of Markdown, its headings and empty lines."""
-    plain_text = _MARKS.sub("", _INVISIBLE.sub("", surroundings))
-    return re.sub(r"\n{2,}", "\n", plain_text)
+    text = _MARKS.sub("", _INVISIBLE.sub("", surroundings))
+    text = re.sub(r" *\| *", " / ", _TABLE_EDGES.sub("", text))
+    return re.sub(r"\n{2,}", "\n", text)
 
 
 def _page(citation: Citation, answer: Answer) -> str:

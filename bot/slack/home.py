@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 from bot.messages import SLACK, SlackMessages
 from bot.records import Answer, Language, Question
 from bot.slack.access import ChannelSettings, Collections
 from bot.slack.blocks import Block, bullets, cut, rich_text, section, words
 from index.errors import KikuError
-from index.records import DocumentSummary
+from index.records import Document, DocumentSummary
 
 View = dict[str, Any]
 
 DOCUMENTS_LISTED = 30
 PROMPTS = 4
-PROMPTS_TRIED = 12
+HEADINGS_TRIED = 2
 TITLE_CHARS = 40
+_SUBTITLE = re.compile(r"[：:（(|｜―—–]| - ")
 OPTIONS = 100  # of a select menu, at most
 
 
@@ -134,25 +136,34 @@ def chosen_settings(view: View) -> tuple[str, ChannelSettings]:
     return channel, ChannelSettings(collections or None, bool(listen))
 
 
+class Documents(Protocol):
+    """Knows what is indexed; `index.retrieve.Retriever`."""
+
+    @property
+    def generation(self) -> str: ...
+
+    def documents(self, collections: Collections = None) -> list[DocumentSummary]: ...
+
+    def document(self, document_id: str) -> Document | None: ...
+
+
 class Prompts:
     """Questions about the documents that Kiku can answer, looked for once a generation."""
 
     def __init__(
         self,
-        documents: Callable[[Collections], Sequence[DocumentSummary]],
-        generation: Callable[[], str],
+        index: Callable[[], Documents],
         try_out: Callable[[Question], Answer],
     ) -> None:
-        """`try_out` answers a question without keeping it."""
-        self._documents = documents
-        self._generation = generation
+        """`index` gives the current one; `try_out` answers a question without keeping it."""
+        self._index = index
         self._try_out = try_out
         self._found: tuple[object, list[str]] = None, []
 
     def __call__(self, visible: Collections, language: Language) -> list[str]:
         """At most four questions; none where there is nothing to ask about."""
         try:
-            wanted = (self._generation(), visible, language)
+            wanted = (self._index().generation, visible, language)
             if self._found[0] != wanted:
                 self._found = wanted, self._look(visible, language)
             return self._found[1]
@@ -160,18 +171,30 @@ class Prompts:
             return []
 
     def _look(self, visible: Collections, language: Language) -> list[str]:
-        documents = self._documents(visible)
-        step = max(1, len(documents) // PROMPTS_TRIED)
+        documents = self._index().documents(visible)
+        step = max(1, len(documents) // PROMPTS)
         found: list[str] = []
-        for document in documents[::step][:PROMPTS_TRIED]:
-            topic = document.title.strip()
-            if not 0 < len(topic) <= TITLE_CHARS or len(found) == PROMPTS:
-                continue
-            question = SLACK[language].prompt.format(topic=topic)
-            asked = Question(question, collections=visible, top_k=1, channel="slack")
-            if self._try_out(asked).status == "answered":
-                found.append(question)
+        for document in documents[::step]:
+            for question in self._about(document.id, document.title, language):
+                asked = Question(question, collections=visible, top_k=1, channel="slack")
+                if self._try_out(asked).status == "answered":
+                    found.append(question)
+                    break
+            if len(found) == PROMPTS:
+                break
         return found
+
+    def _about(self, document_id: str, title: str, language: Language) -> Iterator[str]:
+        """What one could ask of a document: what its title names, then what its headings say."""
+        texts = SLACK[language]
+        name = _SUBTITLE.split(title.strip())[0].strip()
+        if 0 < len(name) <= TITLE_CHARS:
+            yield texts.prompt.format(topic=name)
+        document = self._index().document(document_id)
+        headings = [one.title for one in document.outline if one.level > 1] if document else []
+        for heading in [one for one in headings if len(one) <= TITLE_CHARS][:HEADINGS_TRIED]:
+            asks = heading.endswith(("か", "？", "?"))
+            yield heading if asks else texts.prompt_about.format(topic=heading)
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[Block]:

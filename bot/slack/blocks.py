@@ -34,9 +34,10 @@ DETAIL = ((8, 300), (8, 120), (8, 0), (4, 0), (2, 0), (1, 0), (0, 0))
 
 # Characters that no reader sees and that turn the direction of the text around them.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_MARKS = re.compile(r"^ {0,3}#{1,6} .*\n?|^ {0,3}(?:```|~~~).*\n?|\*\*|`", re.MULTILINE)
-# The line under the head of a table; the bars at both ends of a row.
-_TABLE_EDGES = re.compile(r"^[|: -]*-[|: -]*\n|^ *\| *| *\| *$", re.MULTILINE)
+# Headings, fences, the line under the head of a table, bold, code.
+_MARKS = re.compile(
+    r"^ {0,3}#{1,6} .*\n?|^ {0,3}(?:```|~~~).*\n?|^[|: -]*-[|: -]*\n|\*\*|`", re.MULTILINE
+)
 _EMOJI = re.compile(r":(?=[\w+'-]+:)")
 
 
@@ -192,7 +193,6 @@ def _place(citation: Citation, public_url: str) -> Block:
 def _tidy(surroundings: str) -> str:
     """The text around a quote without the marks of Markdown, its headings and empty lines."""
     text = _MARKS.sub("", _INVISIBLE.sub("", surroundings))
-    text = re.sub(r" *\| *", " / ", _TABLE_EDGES.sub("", text))
     return re.sub(r"\n{2,}", "\n", text)
 
 

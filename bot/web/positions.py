@@ -8,7 +8,7 @@ both counted in the content of the block.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_NESTING = 60  # markdown-it drops blocks that lie deeper
+_LAST = 1 << 62  # after any place
 BLANK = MD_TRIM_CHARS  # what markdown-it takes off the ends of a content; U+3000 among it
 
 
@@ -177,14 +178,15 @@ class Places:
     pairs: list[tuple[int, int]] = field(default_factory=list)
 
     def source(self, at: int) -> int:
-        index = bisect_right(self.pairs, (at, 1 << 62)) - 1
+        index = bisect_right(self.pairs, (at, _LAST)) - 1
         content, source = self.pairs[max(index, 0)]
         return source + max(at - content, 0)
 
     def runs(self, text: str, at: int) -> Iterator[Run]:
         """`text`, which stands at `at` in the content, cut where the source is not contiguous."""
         end = at + len(text)
-        cuts = [at, *(pair[0] for pair in self.pairs if at < pair[0] < end), end]
+        low, high = bisect_right(self.pairs, (at, _LAST)), bisect_left(self.pairs, (end, -1))
+        cuts = [at, *(content for content, _ in self.pairs[low:high]), end]
         for first, last in pairwise(cuts):
             place = self.source(first)
             yield Run(text[first - at : last - at], place, place + last - first)

@@ -11,7 +11,7 @@ from bot.web.highlight import Highlight, Run, link_open, safe_link, text_html
 from bot.web.markdown import render_markdown
 from index.records import Document, heading_path
 
-MARKDOWN_LIMIT = 400_000  # characters; a longer text is shown as it is, which takes no parsing
+MARKDOWN_LIMIT = 200_000  # characters; a longer text is shown as it is, which takes no parsing
 LINE_LIMIT = 20_000  # a longer line is data rather than prose, and slow to parse
 WINDOW = 500_000  # characters of a very long text that are shown around the quote
 _NEWLINE = re.compile(r"\r\n?")

@@ -7,6 +7,7 @@ home, starts `kiku serve` on it and asks the folder's questions over kept-alive 
 same machine. Prints one JSON object:
 
 - `answers_per_second`, `p50_ms`, `p95_ms`: `POST /ask` alone, all clients asking without a pause;
+  `processor_ms_per_answer` is what the service itself worked, on however busy a machine;
   `refused` counts the replies that were no answer (503 where the machine cannot keep up)
 - `requests`, `failed`, `swaps`: mixed requests while the index is rebuilt and swapped
 - `rss_drift`: resident memory after the last of them against that after the first thousand
@@ -48,20 +49,22 @@ def main() -> None:
         write_documents(passages[: arguments.passages], documents)
         build(home, documents)
         with serving(home) as (port, pid):
-            result = sustained(port, questions, arguments.clients, arguments.seconds)
+            result = sustained(port, pid, questions, arguments.clients, arguments.seconds)
             result |= mixed(port, pid, questions, arguments, home, documents)
     print(json.dumps(result, indent=2))
     sys.exit(1 if result["failed"] else 0)
 
 
-def sustained(port: int, questions: list[str], clients: int, seconds: float) -> dict[str, Any]:
+def sustained(
+    port: int, pid: int, questions: list[str], clients: int, seconds: float
+) -> dict[str, Any]:
     """All clients ask without a pause; the times of single answers are their own."""
     times: list[float] = []
     refused: list[int] = []
     bodies = [{"question": question} for question in questions]
     ask(port, "/ask", bodies[0])
     until = time.monotonic() + seconds
-    began = time.monotonic()
+    began, worked = time.monotonic(), processor_seconds(pid)
 
     def work(seed: int) -> None:
         pick = random.Random(seed)
@@ -76,6 +79,7 @@ def sustained(port: int, questions: list[str], clients: int, seconds: float) -> 
 
     run_all(work, clients)
     took = time.monotonic() - began
+    worked = processor_seconds(pid) - worked
     times.sort()
     if not times:
         raise SystemExit(f"no answer came: {refused[:5]}")
@@ -85,6 +89,7 @@ def sustained(port: int, questions: list[str], clients: int, seconds: float) -> 
         "answers_per_second": round(len(times) / took, 1),
         "p50_ms": round(times[len(times) // 2], 1),
         "p95_ms": round(times[int(len(times) * 0.95)], 1),
+        "processor_ms_per_answer": round(worked / len(times) * 1000, 1),
     }
 
 
@@ -123,15 +128,18 @@ def mixed(
                         memory[done] = resident(pid)
 
     def swap() -> None:
-        for number in range(arguments.swaps):
-            (documents / f"added-{number}.md").write_text(f"# 追加{number}\n\n追加の文書です。\n")
-            build(home, documents)
-        swapped.set()
+        try:
+            for number in range(arguments.swaps):
+                added = documents / f"added-{number}.md"
+                added.write_text(f"# 追加{number}\n\n追加の文書です。\n")
+                build(home, documents)
+        finally:
+            swapped.set()
 
-    swapping = threading.Thread(target=swap)
-    swapping.start()
-    run_all(work, arguments.clients)
-    swapping.join()
+    with ThreadPoolExecutor(1) as pool:
+        swapping = pool.submit(swap)
+        run_all(work, arguments.clients)
+        swapping.result()
     _, after = ask(port, "/documents", None)
     first, last = memory.get(SETTLED, 0), memory.get(arguments.requests, 0)
     return {
@@ -237,6 +245,12 @@ def resident(pid: int) -> int:
     """Resident memory of a process in bytes (Linux)."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has used, in all its threads (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def parse() -> argparse.Namespace:

@@ -66,7 +66,7 @@ class Answerer:
         memory: Memory | None = None,
         composer: Composer | None = None,
         calibration: Calibration | None = None,
-        threshold: float = 0.5,
+        threshold: float = 0.18,
         max_question_chars: int = 4000,
     ) -> None:
         self._retriever = retriever

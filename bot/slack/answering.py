@@ -23,6 +23,7 @@ from index.errors import KikuError, QueryError
 from index.normalize import is_english
 
 Said = Callable[[str], None]
+Asking = tuple[Question, Answer]
 
 TRIES = 9  # attempts to reach Slack, the last about two minutes after the first
 
@@ -159,34 +160,32 @@ class Responder:
         if not job.request["text"]:
             return _say(texts.no_question)
         said = stream.say if stream and not decision.hidden else None
-        answer = self._ask_publicly_first(job, decision, replaces, said)
+        question, answer = self._ask_publicly_first(job, decision, replaces, said)
         overheard = not (job.request["addressed"] or is_question(job.request["text"]))
         if overheard and answer.status == "not_found":
-            self._store.forget_answer(answer.id)
             return _say("")
+        self._keep(question, answer)
         return self._shown(job, answer, decision)
 
     def _ask_publicly_first(
         self, job: Job, decision: Decision, replaces: str, said: Said | None
-    ) -> Answer:
-        answer = self._asked(job, decision.public, job.lane, replaces, said)
-        if answer.status == "answered" or decision.own == decision.public:
-            return answer
+    ) -> Asking:
+        public = self._asking(job, decision.public, job.lane, replaces, said)
+        if public[1].status == "answered" or decision.own == decision.public:
+            return public
         # The private answers to one person are a conversation of their own: what was said in it
         # must not colour what everybody in the thread is told later.
-        own = self._asked(job, decision.own, f"{job.lane}:{job.request['user']}")
-        better, other = (own, answer) if own.status == "answered" else (answer, own)
-        self._store.forget_answer(other.id)
-        return better
+        own = self._asking(job, decision.own, f"{job.lane}:{job.request['user']}")
+        return own if own[1].status == "answered" else public
 
-    def _asked(
+    def _asking(
         self,
         job: Job,
         visible: Collections,
         conversation: str,
         replaces: str = "",
         said: Said | None = None,
-    ) -> Answer:
+    ) -> Asking:
         question = Question(
             text=job.request["text"],
             conversation_id=conversation,
@@ -196,11 +195,12 @@ class Responder:
             channel="slack",
             asker=person(job.team, job.request["user"]),
         )
-        answer = self._ask(question, said=said) if said else self._ask(question)
+        return question, self._ask(question, said=said) if said else self._ask(question)
+
+    def _keep(self, question: Question, answer: Answer) -> None:
         self._store.record(question, answer)
         text = {"question": question.text} if self._manner.log_questions else {}
         log.info("answered", answer=answer.id, status=answer.status, channel="slack", **text)
-        return answer
 
     def _shown(self, job: Job, answer: Answer, decision: Decision) -> Reply:
         texts = SLACK[answer.language]
@@ -224,7 +224,11 @@ class Responder:
         if self._ledger.unfinished() > self._manner.queue:
             return _say(texts.busy)
         kept = self._store.answer(job.answer_id) if job.answer_id else None
-        answer = kept.answer if kept else self._asked(job, decision.own, job.lane)
+        if kept:
+            answer = kept.answer
+        else:
+            question, answer = self._asking(job, decision.own, job.lane)
+            self._keep(question, answer)
         open_to_all = _within(answer, decision.public)
         text, blocks = answer_message(
             answer,

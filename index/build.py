@@ -7,7 +7,7 @@ served generation it reads. Every stage streams, so that memory does not grow wi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _BATCH = 64  # chunks encoded at once
 _GROUP = 32  # chunks of one document whose words are kept together
 _SHOWN_EVERY = 256  # chunks between two reports of progress
+_COPIED = 4096  # chunks copied at once from the previous generation
 Progress = Callable[[str, int, int], None]
 
 
@@ -120,11 +121,10 @@ def build_sources(
             progress("read", done, total)
 
         opened = read(writer, found, changes, previous, rules, settings, shown)
-        if previous:
-            previous.records.close()
+        taken = Taken.of(previous, writer.taken)
         return _finish(
             home, folder, writer, encoder, settings, started, progress,
-            roots=roots, reading=reading, opened=opened,
+            roots=roots, reading=reading, opened=opened, taken=taken,
         )  # fmt: skip
 
 
@@ -160,6 +160,40 @@ def _up_to_date(previous: Previous, encoder: Encoder | None, settings: SplitSett
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What can be taken over from the previous generation, and the chunks that are as they were:
+    (place there, place here, how many) each, in order."""
+
+    generation: Generation
+    chunks: list[tuple[int, int, int]]
+
+    @classmethod
+    def of(cls, previous: Previous | None, chunks: list[tuple[int, int, int]]) -> Taken | None:
+        """Nothing where there is no previous generation, or one that is damaged."""
+        if previous is None or not chunks:
+            return None
+        previous.records.close()
+        try:
+            generation = Generation(previous.folder)
+            generation.verify()
+        except KikuError:
+            return None
+        return cls(generation, chunks)
+
+
+def _segments(total: int, taken: Taken | None) -> Iterator[tuple[int, int, int | None]]:
+    """The chunks in order, as (first, end, first in the previous generation or None)."""
+    position = 0
+    for there, here, count in taken.chunks if taken else ():
+        if position < here:
+            yield position, here, None
+        yield here, here + count, there
+        position = here + count
+    if position < total:
+        yield position, total, None
+
+
 def _finish(
     home: Path,
     folder: Path,
@@ -172,6 +206,7 @@ def _finish(
     roots: Sequence[Path] = (),
     reading: str = "",
     opened: int = 0,
+    taken: Taken | None = None,
 ) -> BuildReport:
     """The stages after reading: versions, words, vectors, and the manifest last."""
     writer.supersede(superseded(writer.dated(), writer.text))
@@ -184,12 +219,16 @@ def _finish(
         )
     records = Records(folder / RECORDS)
     cache = Cache(home / "cache.sqlite")
+    maker = f"{analyzer_version()} {code_digest('words.py', 'normalize.py', 'lexical.py')}"
     embedded = 0
     try:
-        _write_lexical(folder, records, cache, writer.chunks, progress)
+        _write_lexical(folder, records, cache, writer.chunks, maker, progress, taken)
         if encoder:
-            embedded = _write_vectors(folder, records, encoder, cache, writer.chunks, progress)
-        cache.prune()
+            embedded = _write_vectors(
+                folder, records, encoder, cache, writer.chunks, progress, taken
+            )
+        if taken is None:  # what is taken over is not asked of the cache
+            cache.prune()
         skipped = tuple(records.skipped())
     finally:
         cache.close()
@@ -206,6 +245,7 @@ def _finish(
         collections=tuple(collections),
         roots=tuple(str(root) for root in roots),
         reading=reading,
+        words=maker,
         code=code_digest(),
         files={
             path.name: (path.stat().st_size, file_digest(path)) for path in sorted(folder.iterdir())
@@ -227,12 +267,36 @@ def _identity(encoder: Encoder | None) -> EncoderIdentity:
 
 
 def _write_lexical(
-    folder: Path, records: Records, cache: Cache, chunks: int, progress: Progress
+    folder: Path,
+    records: Records,
+    cache: Cache,
+    chunks: int,
+    maker: str,
+    progress: Progress,
+    taken: Taken | None,
 ) -> None:
-    maker = f"{analyzer_version()} {code_digest('words.py', 'normalize.py', 'lexical.py')}"
+    if taken and taken.generation.manifest.words != maker:
+        taken = None
     writer = LexicalWriter(folder)
-    done = 0
-    for _, passages in groupby(records.passages(), key=lambda passage: passage[0]):
+    if taken:
+        writer.take(taken.generation.folder, taken.chunks)
+    for first, end, there in _segments(chunks, taken):
+        if there is None:
+            for done in _add_terms(writer, records, cache, maker, first, end):
+                if done % _SHOWN_EVERY < _GROUP:
+                    cache.save()
+                    progress("words", done, chunks)
+            cache.save()
+    progress("words", chunks, chunks)
+    writer.finish()
+
+
+def _add_terms(
+    writer: LexicalWriter, records: Records, cache: Cache, maker: str, first: int, end: int
+) -> Iterator[int]:
+    """Adds the terms of the chunks at `first` to `end` - 1; yields how far it is now and then."""
+    chunk = first
+    for _, passages in groupby(records.passages(first, end), key=lambda passage: passage[0]):
         while group := list(islice(passages, _GROUP)):
             contexts = [passage_context(title, heading) for _, title, heading, _ in group]
             texts = [text for *_, text in group]
@@ -240,17 +304,14 @@ def _write_lexical(
             if known is None:
                 known = [word_terms(text) for text in (*contexts, *texts)]
                 cache.put_words(maker, [*contexts, *texts], known)
+            of_contexts, of_texts = known[: len(group)], known[len(group) :]
             for context, text, of_context, of_text in zip(
-                contexts, texts, known, known[len(group) :], strict=False
+                contexts, texts, of_contexts, of_texts, strict=True
             ):
-                writer.add(with_grams(of_text, text), with_grams(of_context, context))
-            if done // _SHOWN_EVERY != (done + len(group)) // _SHOWN_EVERY:
-                cache.save()
-                progress("words", done, chunks)
-            done += len(group)
-    cache.save()
-    progress("words", chunks, chunks)
-    writer.finish()
+                terms = with_grams(of_text, text), with_grams(of_context, context)
+                writer.add(*terms, chunk=chunk)
+                chunk += 1
+            yield chunk
 
 
 def _write_vectors(
@@ -260,11 +321,12 @@ def _write_vectors(
     cache: Cache,
     chunks: int,
     progress: Progress,
+    taken: Taken | None,
 ) -> int:
-    """Embeds every chunk that the cache does not know; how many those were."""
-    embedded = done = 0
-    bounds = np.zeros(chunks + 1, np.int64)
-    passages = records.passages()
+    """Embeds every chunk that nobody has embedded yet; how many those were."""
+    if taken and taken.generation.manifest.encoder != _identity(encoder):
+        taken = None
+    embedded = 0
     rows = folder / ".vectors.npy"
     with (
         ArrayWriter(rows, np.float32, encoder.dimension) as vectors,
@@ -272,20 +334,27 @@ def _write_vectors(
             folder / "tokens.vectors.npy", np.int8, max(1, encoder.token_dimension)
         ) as tokens,
         ArrayWriter(folder / "tokens.starts.npy", np.uint16) as starts,
-        ArrayWriter(folder / "tokens.bounds.npy", np.int64) as places,
+        ArrayWriter(folder / "tokens.bounds.npy", np.int64) as bounds,
     ):
-        while group := list(islice(passages, _BATCH)):
-            batch = [(passage_context(title, heading), text) for _, title, heading, text in group]
-            found, new = _embed(batch, encoder, cache)
-            embedded += new
-            for embedding in found:
-                vectors.append(embedding.vector[None])
-                tokens.append(embedding.tokens)
-                starts.append(embedding.starts)
-                done += 1
-                bounds[done] = tokens.rows
-            progress("encode", done, chunks)
-        places.append(bounds)
+        bounds.append(np.zeros(1, np.int64))
+        for first, end, there in _segments(chunks, taken):
+            for start in range(first, end, _BATCH if there is None else _COPIED):
+                stop = min(end, start + (_BATCH if there is None else _COPIED))
+                if taken and there is not None:
+                    found = [_taken_over(taken.generation, start - first + there, stop - start)]
+                else:
+                    passages = records.passages(start, stop)
+                    batch = [
+                        (passage_context(title, path), text) for _, title, path, text in passages
+                    ]
+                    found, new = _embed(batch, encoder, cache)
+                    embedded += new
+                for embedding in found:
+                    bounds.append(tokens.rows + embedding.ends)
+                    vectors.append(embedding.vectors)
+                    tokens.append(embedding.tokens)
+                    starts.append(embedding.starts)
+                progress("encode", stop, chunks)
     FaissVectors.build(np.load(rows, mmap_mode="r")).save(folder / "vectors.faiss")
     rows.unlink()
     if not encoder.token_dimension:
@@ -294,9 +363,33 @@ def _write_vectors(
     return embedded
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The vectors of some chunks, float32 (n, dimension), their tokens one after the other, and
+    where each chunk's tokens end, int64 (n,)."""
+
+    vectors: np.ndarray
+    tokens: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+def _taken_over(old: Generation, first: int, count: int) -> _Rows:
+    """The rows of `count` chunks of another generation."""
+    assert old.vectors is not None
+    vectors = old.vectors.rows(range(first, first + count))
+    if old.tokens is None:
+        return _Rows(vectors, np.empty((0, 1)), np.empty(0), np.zeros(count, np.int64))
+    bounds = old.tokens.bounds[first : first + count + 1]
+    start, end = int(bounds[0]), int(bounds[-1])
+    return _Rows(
+        vectors, old.tokens.vectors[start:end], old.tokens.starts[start:end], bounds[1:] - start
+    )
+
+
 def _embed(
     batch: Sequence[tuple[str, str]], encoder: Encoder, cache: Cache
-) -> tuple[list[Embedding], int]:
+) -> tuple[list[_Rows], int]:
     """The embeddings of a batch, and how many of them had to be computed."""
     whole = [f"{context}\n{text}" for context, text in batch]
     found = cache.embeddings(encoder.fingerprint, whole, encoder.token_dimension)
@@ -314,4 +407,9 @@ def _embed(
             cache.put_embedding(encoder.fingerprint, whole[place], embedding)
             found[place] = embedding
         cache.save()
-    return [embedding for embedding in found if embedding is not None], len(missing)
+    rows = [
+        _Rows(one.vector[None], one.tokens, one.starts, np.array([len(one.tokens)]))
+        for one in found
+        if one is not None
+    ]
+    return rows, len(missing)

@@ -42,8 +42,8 @@ class EncoderIdentity:
 class Manifest:
     """What a generation is made of. `files` maps a file name to [bytes, digest].
 
-    `reading` names everything but the files that decides what is read from them, `code` the code
-    that made the rest: where they differ, nothing of the old generation is taken over.
+    `reading` names everything but the files that decides what is read from them, `words` what
+    decides the terms of a text, `code` the code of it all: the next build takes over what they allow.
     """
 
     id: str
@@ -57,6 +57,7 @@ class Manifest:
     collections: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     reading: str = ""
+    words: str = ""
     code: str = ""
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

@@ -6,16 +6,16 @@ an external merge sort. Idf and length normalisation are known at the end, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from index.arrays import ArrayWriter
-from index.lexical import CONTEXT_WEIGHT, FILES, K1, NAMES_FILE, TAG_SHIFT, WORD, B, Terms
+from index.lexical import CONTEXT_WEIGHT, FILES, K1, NAMES_FILE, TAG_SHIFT, WORD, B, Terms, word_key
 
 RUN = 4_000_000  # postings sorted at once: 16 bytes each, and 8 for their order
-_KINDS = (np.uint64, np.int64, np.int32, np.float32, np.float32)  # of FILES, in order
+_KINDS = (np.uint64, np.int64, np.int32, np.float32, np.float32, np.float16)  # FILES, counts
 _TYPES = {"keys": np.uint64, "chunks": np.int32, "counts": np.float32}
 
 
@@ -26,33 +26,74 @@ class LexicalWriter:
         self._folder = folder
         self._run = run
         self._rows = 0
-        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
-        self._first = 0  # the chunk of the first pending terms
+        self._pending: list[tuple[int, np.ndarray, np.ndarray]] = []  # chunk, keys, counts
         self._held = 0
         self._runs: list[dict[str, Path]] = []
-        self._lengths: list[np.ndarray] = []  # float64 (chunks, 2): words and n-grams of a run
+        self._lengths: list[tuple[np.ndarray, np.ndarray]] = []  # chunks, float64 (chunks, 2)
         self._names: set[str] = set()
 
-    def add(self, body: Terms, context: Terms) -> None:
-        """The next chunk: the terms of its text, and of its title and headings."""
+    def add(self, body: Terms, context: Terms, *, chunk: int | None = None) -> None:
+        """A chunk's terms: of its text, and of its title and headings. Chunks come in order;
+        without a number it is the next one."""
         keys, counts = _weighted(body, context)
         self._names.update(body.names, context.names)
-        self._pending.append((keys, counts))
-        self._rows += 1
+        chunk = self._rows if chunk is None else chunk
+        self._pending.append((chunk, keys, counts))
+        self._rows = max(self._rows, chunk + 1)
         self._held += len(keys)
         if self._held >= self._run:
             self._sort_pending()
 
+    def take(self, folder: Path, taken: Sequence[tuple[int, int, int]]) -> None:
+        """Takes over chunks of the index in `folder`: (place there, place here, how many) each, in
+        an order that is the same there and here."""
+        old = {
+            name: np.load(folder / f"lexical.{name}.npy", mmap_mode="r")
+            for name in ("keys", "bounds", "chunks", "counts")
+        }
+        places = np.full(int(old["chunks"].max(initial=-1)) + 1, -1, np.int32)
+        for there, here, count in taken:
+            span = len(places[there : there + count])
+            places[there : there + span] = np.arange(here, here + span, dtype=np.int32)
+            self._rows = max(self._rows, here + count)
+        lengths = np.zeros((self._rows, 2))
+        run = self._new_run()
+        with (
+            run["keys"].open("wb") as keys,
+            run["chunks"].open("wb") as chunks,
+            run["counts"].open("wb") as counts,
+        ):
+            for first, last in _spans(old["bounds"], self._run):
+                start, end = old["bounds"][first], old["bounds"][last]
+                here = places[old["chunks"][start:end]]
+                kept = here >= 0
+                frequency = np.diff(old["bounds"][first : last + 1])
+                of_key = np.repeat(old["keys"][first:last], frequency)[kept]
+                here, of_chunk = here[kept], old["counts"][start:end][kept].astype(np.float32)
+                lengths += _lengths(of_key, here, of_chunk, self._rows)
+                for file, array in ((keys, of_key), (chunks, here), (counts, of_chunk)):
+                    file.write(array.data)
+        everywhere = np.concatenate(
+            [np.arange(here, here + count) for _, here, count in taken] or [np.empty(0, np.int64)]
+        )
+        self._lengths.append((everywhere, lengths[everywhere]))
+        self._names.update((folder / NAMES_FILE).read_text(encoding="utf-8").split("\n"))
+
     def finish(self) -> None:
-        """Merges the runs into the five arrays and the list of names, and removes the runs."""
+        """Merges the runs into the arrays and the list of names, and removes the runs."""
         self._sort_pending()
-        lengths = np.concatenate([np.empty((0, 2)), *self._lengths])
+        lengths = np.zeros((self._rows, 2))
+        for chunks, of_chunks in self._lengths:
+            lengths[chunks] = of_chunks
         mean = lengths.sum(axis=0) / max(1, self._rows)
         norm = K1 * (1 - B + B * lengths / np.where(mean > 0, mean, 1.0))
+        kinds = dict(zip((*FILES, "counts"), _KINDS, strict=True))
         outputs = {
             name: ArrayWriter(self._folder / f"lexical.{name}.npy", kind)
-            for name, kind in zip(FILES, _KINDS, strict=True)
+            for name, kind in kinds.items()
         }
+        held: set[int] = set()
+        wanted = {word_key(name): name for name in self._names if name}
         written = 0
         outputs["bounds"].append(np.zeros(1, np.int64))
         for keys, chunks, counts in self._ranges():
@@ -67,10 +108,12 @@ class LexicalWriter:
             outputs["chunks"].append(chunks)
             outputs["scores"].append(scores * np.repeat(idf, frequency))
             outputs["idf"].append(idf)
+            outputs["counts"].append(counts)
+            held.update(wanted.keys() & set(vocabulary[vocabulary >> TAG_SHIFT == WORD].tolist()))
             written += len(keys)
         for output in outputs.values():
             output.close()
-        names = "\n".join(sorted(self._names))
+        names = "\n".join(sorted(wanted[key] for key in held))  # without those that went away
         (self._folder / NAMES_FILE).write_text(names, encoding="utf-8")
         for run in self._runs:
             for path in run.values():
@@ -80,29 +123,24 @@ class LexicalWriter:
         """Writes the pending postings as a run: in order of key, and of chunk where keys are equal."""
         if not self._pending:
             return
-        sizes = np.array([len(keys) for keys, _ in self._pending])
+        sizes = np.array([len(keys) for _, keys, _ in self._pending])
+        numbers = np.array([chunk for chunk, _, _ in self._pending], np.int32)
         places = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-        keys = np.concatenate([keys for keys, _ in self._pending])
-        counts = np.concatenate([counts for _, counts in self._pending])
-        lengths = np.empty((len(sizes), 2))
-        for kind, of_kind in enumerate((keys >> TAG_SHIFT == WORD, keys >> TAG_SHIFT != WORD)):
-            lengths[:, kind] = np.bincount(
-                places[of_kind], weights=counts[of_kind], minlength=len(sizes)
-            )
-        self._lengths.append(lengths)
+        keys = np.concatenate([keys for _, keys, _ in self._pending])
+        counts = np.concatenate([counts for _, _, counts in self._pending])
+        counts = counts.astype(np.float16).astype(np.float32)  # as they are kept for the next build
+        self._lengths.append((numbers, _lengths(keys, places, counts, len(sizes))))
         order = np.argsort(keys, kind="stable")
-        arrays = {
-            "keys": keys[order],
-            "chunks": places[order] + np.int32(self._first),
-            "counts": counts[order],
-        }
-        number = len(self._runs)
-        run = {name: self._folder / f".run-{number}.{name}" for name in arrays}
-        for name, path in run.items():
+        arrays = {"keys": keys[order], "chunks": numbers[places[order]], "counts": counts[order]}
+        for name, path in self._new_run().items():
             path.write_bytes(arrays[name].data)
-        self._runs.append(run)
         self._pending.clear()
-        self._first, self._held = self._rows, 0
+        self._held = 0
+
+    def _new_run(self) -> dict[str, Path]:
+        number = len(self._runs)
+        self._runs.append({name: self._folder / f".run-{number}.{name}" for name in _TYPES})
+        return self._runs[-1]
 
     def _ranges(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """All postings in order, a range of keys at a time: keys, chunks and counts (postings,)."""
@@ -133,12 +171,44 @@ class LexicalWriter:
             keys = np.concatenate([piece["keys"] for piece in slices])
             if not len(keys):
                 continue
-            order = np.argsort(keys, kind="stable")  # runs come in the order of their chunks
-            yield (
-                keys[order],
-                np.concatenate([piece["chunks"] for piece in slices])[order],
-                np.concatenate([piece["counts"] for piece in slices])[order],
-            )
+            chunks = np.concatenate([piece["chunks"] for piece in slices])
+            counts = np.concatenate([piece["counts"] for piece in slices])
+            if len(runs) > 1:
+                order = np.argsort(keys, kind="stable")  # merges the runs, each in order itself
+                keys, chunks, counts = keys[order], chunks[order], counts[order]
+                order = _by_chunk(keys, chunks)
+                chunks, counts = chunks[order], counts[order]
+            yield keys, chunks, counts
+
+
+def _by_chunk(keys: np.ndarray, chunks: np.ndarray) -> np.ndarray:
+    """The order that sorts chunks inside each key; keys are sorted already."""
+    after = (keys[1:] == keys[:-1]) & (chunks[1:] < chunks[:-1])
+    if not after.any():
+        return np.arange(len(keys))
+    return np.lexsort((chunks, keys))
+
+
+def _lengths(keys: np.ndarray, places: np.ndarray, counts: np.ndarray, rows: int) -> np.ndarray:
+    """How long each chunk is in words and in n-grams, float64 (rows, 2)."""
+    word = keys >> TAG_SHIFT == WORD
+    return np.stack(
+        [
+            np.bincount(places[of_kind], weights=counts[of_kind], minlength=rows)
+            for of_kind in (word, ~word)
+        ],
+        axis=1,
+    )
+
+
+def _spans(bounds: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of the vocabulary that hold at most `most` postings, or a single key."""
+    first, last = 0, len(bounds) - 1
+    while first < last:
+        end = int(np.searchsorted(bounds, bounds[first] + most, side="right")) - 1
+        end = min(max(end, first + 1), last)
+        yield first, end
+        first = end
 
 
 def _weighted(body: Terms, context: Terms) -> tuple[np.ndarray, np.ndarray]:

@@ -89,11 +89,13 @@ class Records:
         rows = self._database.execute(f"SELECT {_SUMMARY} FROM documents ORDER BY position")  # noqa: S608
         return (DocumentSummary(*row) for row in rows)
 
-    def passages(self) -> Iterator[tuple[int, str, tuple[str, ...], str]]:
-        """(document's position, its title, heading, text) of every chunk, in order."""
+    def passages(self, first: int, end: int) -> Iterator[tuple[int, str, tuple[str, ...], str]]:
+        """(document's position, its title, heading, text) of the chunks at `first` to `end` - 1."""
         rows = self._database.execute(
             "SELECT c.document, d.title, c.heading, c.text FROM chunks c"
-            " JOIN documents d ON d.position = c.document ORDER BY c.position"
+            " JOIN documents d ON d.position = c.document"
+            " WHERE c.position >= ? AND c.position < ? ORDER BY c.position",
+            (first, end),
         )
         for document, title, heading, text in rows:
             yield document, title, tuple(json.loads(heading)), text
@@ -156,6 +158,7 @@ class RecordsWriter:
         )
         self._attached: Path | None = None
         self._file = NO_FILE
+        self.taken: list[tuple[int, int, int]] = []  # chunks copied: from where, to where, how many
         self.files = 0
         self.documents = 0
         self.chunks = 0
@@ -248,6 +251,8 @@ class RecordsWriter:
             " WHERE file BETWEEN ? AND ?",
             (by_file, first, last),
         )
+        if chunks:
+            self.taken.append((chunk, self.chunks, chunks))
         self.files += last - first + 1
         self.documents += documents
         self.chunks += chunks

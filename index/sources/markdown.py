@@ -19,14 +19,14 @@ _FRONT_MATTER = re.compile(
     r"\A(?:---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)|\+\+\+[ \t]*\n(?P<toml>.*?)^\+\+\+)[ \t]*(?:\n|\Z)",
     re.S | re.M,
 )
+# Begins with the line end before it, which the regular expression engine finds fast.
 _STRUCTURE = re.compile(
-    r"^ {0,3}(?:(?P<fence>`{3,}|~{3,})[^\n]*"
-    r"|(?P<mark>\#{1,6})(?:[ \t]+(?P<title>[^\n]*)|[ \t]*$|(?<=\#\#)(?P<tight>[぀-ヿ一-鿿][^\n]*)))"
-    r"|^(?P<comment><!--)"
-    r"|(?:\A|(?<=\n\n))(?P<above>(?![ \t]|[-*+>|] ?|\d+[.)] )[^\n]{1,120})\n"
-    r"(?P<rule>={2,}|-{2,})[ \t]*$",
-    re.M,
+    r"\n(?: {0,3}(?:(?P<fence>`{3,}|~{3,})[^\n]*"
+    r"|(?P<mark>\#{1,6})(?:[ \t]+(?P<title>[^\n]*)|(?<=\#\#)(?P<tight>[぀-ヿ一-鿿][^\n]*)))"
+    r"|(?P<comment><!--)"
+    r"|(?P<rule>={2,}|-{2,})[ \t]*(?=\n|\Z))"
 )
+_UNDERLINED = re.compile(r"(?![ \t]|[-*+>|] ?|\d+[.)] )[^\n]{1,120}")
 _INLINE = re.compile(r"!?\[([^\]\[]{0,200})\]\([^()\s]{0,500}\)|(?<!\\)(?:\*\*|__|`+)")
 _CLOSING_HASHES = re.compile(r"[ \t]+#+[ \t]*$")
 
@@ -67,6 +67,7 @@ def front_matter(text: str) -> tuple[Mapping[str, Any], str]:
 def headings(text: str) -> tuple[Heading, ...]:
     """The `#` and underlined headings of Markdown, outside code fences and comments."""
     found = []
+    text = "\n" + text  # offsets in it are one more than in the text
     position, last_comment = 0, text.rfind("-->")
     while match := _STRUCTURE.search(text, position):
         position = match.end()
@@ -77,9 +78,12 @@ def headings(text: str) -> tuple[Heading, ...]:
         elif match["comment"]:
             after = text.find("-->", position) if position < last_comment else -1
             position = after + 3 if after >= 0 else position
-        elif match["above"]:
-            level = 1 if match["rule"][0] == "=" else 2
-            found.append(_heading(match.start(), level, match["above"]))
+        elif match["rule"]:
+            start = text.rfind("\n", 0, match.start()) + 1
+            above = _UNDERLINED.fullmatch(text, start, match.start())
+            if above and text[max(0, start - 2) : start].strip("\n") == "":
+                level = 1 if match["rule"][0] == "=" else 2
+                found.append(_heading(start - 1, level, above[0]))
         else:
             title = match["title"] or match["tight"] or ""
             found.append(_heading(match.start(), len(match["mark"]), title))

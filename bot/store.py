@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.orm import Session, selectinload
 
 from bot.database import Database
+from bot.insights import insights
 from bot.records import Answer, Citation, Question, Turn
 from bot.tables import (
     AnswerRow,
@@ -22,7 +23,6 @@ from bot.tables import (
     storable,
 )
 
-LISTED = 50  # rows of each list of the insights
 _CITATION_FIELDS = tuple(field.name for field in fields(Citation))
 
 
@@ -242,22 +242,9 @@ class Store:
             yield self.turns(answer.answer.conversation_id, before=answer.answer.id), answer
 
     def insights(self, days: int = 30) -> dict[str, Any]:
-        """What people asked in the last `days` days, today included, as plain JSON:
-
-        `days` [{date, asked, answered, not_found, up, down}] oldest first, none left out;
-        `unanswered` [{question, asked, last}], `low_rated` [{question, answer, comment, date}],
-        `top_documents` [{title, count}], each at most 50 rows.
-        """
-        today = datetime.now().astimezone().date()
-        first = today - timedelta(days=days - 1)
-        since = AnswerRow.day >= first.isoformat()
+        """What people asked in the last `days` days; see `bot.insights.insights`."""
         with self.database.read() as session:
-            return {
-                "days": _days(session, first, today),
-                "unanswered": _unanswered(session, since),
-                "low_rated": _low_rated(session, first.isoformat()),
-                "top_documents": _top_documents(session, since),
-            }
+            return insights(session, days)
 
     def _clean(self) -> None:
         """Removes what is older than the retention time, at most once a day."""
@@ -337,67 +324,3 @@ def _stored_answer(row: AnswerRow) -> StoredAnswer:
 def _citation(row: CitationRow) -> Citation:
     values = {name: getattr(row, name) for name in _CITATION_FIELDS}
     return Citation(**{**values, "heading": tuple(row.heading)})
-
-
-def _days(session: Session, first: date, last: date) -> list[dict[str, Any]]:
-    span = range((last - first).days + 1)
-    names = ("asked", "answered", "not_found", "up", "down")
-    counts: dict[str, dict[str, int]] = {
-        (first + timedelta(days=offset)).isoformat(): dict.fromkeys(names, 0) for offset in span
-    }
-    asked = select(AnswerRow.day, AnswerRow.status, func.count()).group_by(
-        AnswerRow.day, AnswerRow.status
-    )
-    for day, status, count in session.execute(asked.where(AnswerRow.day >= first.isoformat())):
-        if day in counts:
-            counts[day][status] += count
-            counts[day]["asked"] += count
-    rated = select(RatingRow.day, RatingRow.rating, func.count()).group_by(
-        RatingRow.day, RatingRow.rating
-    )
-    for day, rating, count in session.execute(rated.where(RatingRow.day >= first.isoformat())):
-        if day in counts:
-            counts[day][rating] += count
-    return [{"date": day, **numbers} for day, numbers in counts.items()]
-
-
-def _unanswered(session: Session, since: ColumnElement[bool]) -> list[dict[str, Any]]:
-    asked, last = func.count(), func.max(AnswerRow.day)
-    query = (
-        select(AnswerRow.question, asked, last)
-        .where(since, AnswerRow.status == "not_found")
-        .group_by(AnswerRow.question)
-        .order_by(asked.desc(), last.desc(), AnswerRow.question)
-        .limit(LISTED)
-    )
-    return [
-        {"question": question, "asked": count, "last": day}
-        for question, count, day in session.execute(query)
-    ]
-
-
-def _low_rated(session: Session, first: str) -> list[dict[str, Any]]:
-    query = (
-        select(AnswerRow.question, AnswerRow.answer, RatingRow.comment, RatingRow.day)
-        .join(RatingRow, RatingRow.answer_number == AnswerRow.number)
-        .where(RatingRow.rating == "down", RatingRow.day >= first)
-        .order_by(RatingRow.rated_at.desc())
-        .limit(LISTED)
-    )
-    return [
-        {"question": question, "answer": answer, "comment": comment, "date": day}
-        for question, answer, comment, day in session.execute(query)
-    ]
-
-
-def _top_documents(session: Session, since: ColumnElement[bool]) -> list[dict[str, Any]]:
-    count = func.count(func.distinct(AnswerRow.number))
-    query = (
-        select(CitationRow.title, count)
-        .join(AnswerRow, AnswerRow.number == CitationRow.answer_number)
-        .where(since, AnswerRow.status == "answered")
-        .group_by(CitationRow.document_id, CitationRow.title)
-        .order_by(count.desc(), CitationRow.title)
-        .limit(LISTED)
-    )
-    return [{"title": title, "count": number} for title, number in session.execute(query)]

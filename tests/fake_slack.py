@@ -338,7 +338,7 @@ class FakeSlack:
         own = [message for message in messages if message.get("bot_id") == BOT_ID]
         return [one for one in own if thread_ts in (None, one.get("thread_ts"))]
 
-    def wait_for(self, seen: Callable[[], Any], seconds: float = 10.0) -> Any:
+    def wait_for(self, seen: Callable[[], Any], seconds: float = 30.0) -> Any:
         """What `seen` gives as soon as it is true; fails after a while."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -94,7 +94,7 @@ class Connection:
         self.handler.connect()
         return self
 
-    def settle(self, slack: FakeSlack, seconds: float = 20.0) -> None:
+    def settle(self, slack: FakeSlack, seconds: float = 60.0) -> None:
         """Waits until Slack has its acknowledgements and every delivery is done."""
         ledger = self.app.ledger
         slack.wait_for(lambda: slack.idle and not ledger.unfinished(), seconds)

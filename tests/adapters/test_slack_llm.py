@@ -36,7 +36,7 @@ def test_sentences_appear_while_the_model_is_still_writing(
         parts = list(stream(f"{QUOTED}{QUOTED}"))
         middle = len(parts) // 2 + 4
         yield from parts[:middle]
-        go_on.wait(10)
+        go_on.wait(30)
         yield from parts[middle:]
 
     llm.raw = slowly

@@ -186,7 +186,7 @@ def test_slow_answers_show_an_hourglass_and_waiting_ones_their_place(
     go_on = threading.Event()
 
     def slowly(question: object) -> object:
-        go_on.wait(10)
+        go_on.wait(30)
         return answering(question)  # type: ignore[arg-type]
 
     connection.app.responder._ask = slowly  # type: ignore[assignment]
@@ -211,7 +211,7 @@ def test_too_many_questions_are_asked_to_come_back(slack: FakeSlack, connect: Co
     go_on = threading.Event()
 
     def slowly(question: object) -> object:
-        go_on.wait(10)
+        go_on.wait(30)
         return answering(question)  # type: ignore[arg-type]
 
     connection.app.responder._ask = slowly  # type: ignore[assignment]

@@ -30,7 +30,14 @@ FLOORS = {
     ),
     "bot": (
         ("bot", "bot.records", "bot.errors", "bot.settings"),
-        ("bot.messages", "bot.logs", "bot.migrations", "bot.tables", "bot.database"),
+        (
+            "bot.messages",
+            "bot.logs",
+            "bot.migrations",
+            "bot.tables",
+            "bot.database",
+            "bot.insights",
+        ),
         ("bot.store", "bot.cite", "bot.confidence", "bot.conversation"),
         ("bot.compose",),
         ("bot.answer",),

@@ -20,6 +20,7 @@ from bot.settings import Settings
 from bot.store import Store
 from bot.wiring import Kiku
 from index.build import build_sources
+from index.split import sentences
 from tests.fake_encoder import FakeEncoder
 from tests.fake_kiku import listening, wait_for
 from tests.fake_llm import FakeLlm, chunk, running
@@ -151,10 +152,16 @@ def written(kiku: Kiku, fake_encoder: FakeEncoder, llm: FakeLlm, tmp_path: Path)
         yield base
 
 
+def first_sentence(quote: str) -> str:
+    """The first sentence of a quote, without its full stop."""
+    start, end = sentences(quote)[0]
+    return quote[start:end].rstrip("。")
+
+
 def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> None:
     plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
     assert plain["composer"] == "extractive", "the model said nothing"
-    quote = plain["citations"][0]["quote"].rstrip("。")
+    quote = first_sentence(plain["citations"][0]["quote"])
     go_on = Event()
 
     def slowly() -> Iterator[bytes]:
@@ -181,7 +188,7 @@ def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> No
 
 def test_a_model_is_left_when_nobody_listens(written: str, llm: FakeLlm) -> None:
     plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
-    quote = plain["citations"][0]["quote"].rstrip("。")
+    quote = first_sentence(plain["citations"][0]["quote"])
     stopped = Event()
 
     def endless() -> Iterator[bytes]:

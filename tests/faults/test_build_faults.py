@@ -186,7 +186,11 @@ def test_every_damaged_file_is_noticed_and_mended_by_the_next_build(
     for name in sorted(path.name for path in served.iterdir()):
         path = current_generation(home) / name
         data = path.read_bytes()
-        for damaged in (data[: len(data) // 2], b"", bytes(byte ^ 1 for byte in data[:1]) + data[1:]):
+        for damaged in (
+            data[: len(data) // 2],
+            b"",
+            bytes(byte ^ 1 for byte in data[:1]) + data[1:],
+        ):
             path = current_generation(home) / name
             if damaged == data:
                 continue  # an empty file cannot be cut

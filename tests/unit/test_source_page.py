@@ -215,7 +215,10 @@ def test_a_highlight_changes_nothing_but_the_marks(data: st.DataObject) -> None:
     if not raw(shown):
         assert shown.text == plain.text
     first, last = max(start, 0), min(end, len(text))
-    if first < last and re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "\ufffd", text[first:last]).strip():
+    if (
+        first < last
+        and re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "\ufffd", text[first:last]).strip()
+    ):
         assert shown.marks
         if re.search(r"[あ漢]", text[first:last]) and "\\" not in text and "&" not in text:
             assert squeezed(shown.marked) in squeezed(shown.text)

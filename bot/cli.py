@@ -143,7 +143,10 @@ def slack(
         return
     if command is not None:
         raise typer.BadParameter("引数なし、または manifest を指定してください。")
+    from bot.logs import configure_logs
+
     with _kiku() as kiku:
+        configure_logs(kiku.settings.log_level)
         run(kiku)
 
 

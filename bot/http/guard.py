@@ -21,6 +21,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.http.auth import Caller, KeyRing, presented_key
@@ -144,6 +145,15 @@ class Guard:
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+def _reader_left(error: BaseException) -> bool:
+    """Whether an error only says that the caller hung up in the middle of a stream."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_reader_left, error.exceptions))
+    return isinstance(
+        error, (anyio.BrokenResourceError, anyio.ClosedResourceError, ClientDisconnect)
+    )
+
+
 class _Passage:
     """One request on its way through the guard."""
 
@@ -173,7 +183,10 @@ class _Passage:
                 await app(self._scope, body.receive, send_named)
             except ApiError as error:
                 await self._refuse(error, receive, send_named)
-            except Exception:
+            except Exception as error:
+                if _reader_left(error):
+                    _log.info("left", path=self._scope["path"][:200])
+                    return
                 _log.exception("crashed", path=self._scope["path"][:200])
                 if self._status:  # the reply is under way: only cutting it off says it is broken
                     raise

@@ -15,12 +15,10 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from index.arrays import ArrayWriter
-from index.cache import Cache, Embedding
+from index.cache import Cache
+from index.embedding import Taken, identity, passage_context, segments, write_vectors
 from index.errors import KikuError, SourceError
-from index.generation import EncoderIdentity, Generation, Manifest, file_digest
+from index.generation import Generation, Manifest, file_digest
 from index.lexical import analyzer_version, with_grams, word_terms
 from index.lexical_writer import LexicalWriter
 from index.reading import RECORDS, Previous, compare, read
@@ -35,10 +33,8 @@ from index.workplace import publishing
 if TYPE_CHECKING:
     from index.encoder import Encoder
 
-_BATCH = 64  # chunks encoded at once
 _GROUP = 32  # chunks of one document whose words are kept together
 _SHOWN_EVERY = 256  # chunks between two reports of progress
-_COPIED = 4096  # chunks copied at once from the previous generation
 Progress = Callable[[str, int, int], None]
 
 
@@ -128,11 +124,6 @@ def build_sources(
         )  # fmt: skip
 
 
-def passage_context(title: str, heading: Sequence[str]) -> str:
-    """What is said above a chunk: the document's title and the headings, once each, as one line."""
-    return " › ".join(dict.fromkeys(part for part in (title, *heading) if part))
-
-
 def code_digest(*names: str) -> str:
     """A digest of modules of this package, or all of them: whoever changes what is built from a
     text need not think of raising a version."""
@@ -148,7 +139,7 @@ def _up_to_date(previous: Previous, encoder: Encoder | None, settings: SplitSett
     """Whether the served generation is whole, and what would be built now."""
     manifest = previous.manifest
     if (
-        manifest.encoder != _identity(encoder)
+        manifest.encoder != identity(encoder)
         or manifest.split != asdict(settings)
         or manifest.code != code_digest()
     ):
@@ -158,40 +149,6 @@ def _up_to_date(previous: Previous, encoder: Encoder | None, settings: SplitSett
     except KikuError:
         return False
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What can be taken over from the previous generation, and the chunks that are as they were:
-    (place there, place here, how many) each, in order."""
-
-    generation: Generation
-    chunks: list[tuple[int, int, int]]
-
-    @classmethod
-    def of(cls, previous: Previous | None, chunks: list[tuple[int, int, int]]) -> Taken | None:
-        """Nothing where there is no previous generation, or one that is damaged."""
-        if previous is None or not chunks:
-            return None
-        previous.records.close()
-        try:
-            generation = Generation(previous.folder)
-            generation.verify()
-        except KikuError:
-            return None
-        return cls(generation, chunks)
-
-
-def _segments(total: int, taken: Taken | None) -> Iterator[tuple[int, int, int | None]]:
-    """The chunks in order, as (first, end, first in the previous generation or None)."""
-    position = 0
-    for there, here, count in taken.chunks if taken else ():
-        if position < here:
-            yield position, here, None
-        yield here, here + count, there
-        position = here + count
-    if position < total:
-        yield position, total, None
 
 
 def _finish(
@@ -224,7 +181,7 @@ def _finish(
     try:
         _write_lexical(folder, records, cache, writer.chunks, maker, progress, taken)
         if encoder:
-            embedded = _write_vectors(
+            embedded = write_vectors(
                 folder, records, encoder, cache, writer.chunks, progress, taken
             )
         if taken is None:  # what is taken over is not asked of the cache
@@ -238,7 +195,7 @@ def _finish(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         analyzer=analyzer_version(),
         split=asdict(settings),
-        encoder=_identity(encoder),
+        encoder=identity(encoder),
         documents=writer.documents,
         chunks=writer.chunks,
         vectors=FaissVectors.open(folder / "vectors.faiss").kind if encoder else "",
@@ -258,14 +215,6 @@ def _finish(
     )
 
 
-def _identity(encoder: Encoder | None) -> EncoderIdentity:
-    if encoder is None:
-        return EncoderIdentity()
-    return EncoderIdentity(
-        encoder.name, encoder.fingerprint, encoder.dimension, encoder.token_dimension
-    )
-
-
 def _write_lexical(
     folder: Path,
     records: Records,
@@ -280,7 +229,7 @@ def _write_lexical(
     writer = LexicalWriter(folder)
     if taken:
         writer.take(taken.generation.folder, taken.chunks)
-    for first, end, there in _segments(chunks, taken):
+    for first, end, there in segments(chunks, taken):
         if there is None:
             for done in _add_terms(writer, records, cache, maker, first, end):
                 if done % _SHOWN_EVERY < _GROUP:
@@ -312,104 +261,3 @@ def _add_terms(
                 writer.add(*terms, chunk=chunk)
                 chunk += 1
             yield chunk
-
-
-def _write_vectors(
-    folder: Path,
-    records: Records,
-    encoder: Encoder,
-    cache: Cache,
-    chunks: int,
-    progress: Progress,
-    taken: Taken | None,
-) -> int:
-    """Embeds every chunk that nobody has embedded yet; how many those were."""
-    if taken and taken.generation.manifest.encoder != _identity(encoder):
-        taken = None
-    embedded = 0
-    rows = folder / ".vectors.npy"
-    with (
-        ArrayWriter(rows, np.float32, encoder.dimension) as vectors,
-        ArrayWriter(
-            folder / "tokens.vectors.npy", np.int8, max(1, encoder.token_dimension)
-        ) as tokens,
-        ArrayWriter(folder / "tokens.starts.npy", np.uint16) as starts,
-        ArrayWriter(folder / "tokens.bounds.npy", np.int64) as bounds,
-    ):
-        bounds.append(np.zeros(1, np.int64))
-        for first, end, there in _segments(chunks, taken):
-            for start in range(first, end, _BATCH if there is None else _COPIED):
-                stop = min(end, start + (_BATCH if there is None else _COPIED))
-                if taken and there is not None:
-                    found = [_taken_over(taken.generation, start - first + there, stop - start)]
-                else:
-                    passages = records.passages(start, stop)
-                    batch = [
-                        (passage_context(title, path), text) for _, title, path, text in passages
-                    ]
-                    found, new = _embed(batch, encoder, cache)
-                    embedded += new
-                for embedding in found:
-                    bounds.append(tokens.rows + embedding.ends)
-                    vectors.append(embedding.vectors)
-                    tokens.append(embedding.tokens)
-                    starts.append(embedding.starts)
-                progress("encode", stop, chunks)
-    FaissVectors.build(np.load(rows, mmap_mode="r")).save(folder / "vectors.faiss")
-    rows.unlink()
-    if not encoder.token_dimension:
-        for path in folder.glob("tokens.*.npy"):
-            path.unlink()
-    return embedded
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The vectors of some chunks, float32 (n, dimension), their tokens one after the other, and
-    where each chunk's tokens end, int64 (n,)."""
-
-    vectors: np.ndarray
-    tokens: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
-
-
-def _taken_over(old: Generation, first: int, count: int) -> _Rows:
-    """The rows of `count` chunks of another generation."""
-    assert old.vectors is not None
-    vectors = old.vectors.rows(range(first, first + count))
-    if old.tokens is None:
-        return _Rows(vectors, np.empty((0, 1)), np.empty(0), np.zeros(count, np.int64))
-    bounds = old.tokens.bounds[first : first + count + 1]
-    start, end = int(bounds[0]), int(bounds[-1])
-    return _Rows(
-        vectors, old.tokens.vectors[start:end], old.tokens.starts[start:end], bounds[1:] - start
-    )
-
-
-def _embed(
-    batch: Sequence[tuple[str, str]], encoder: Encoder, cache: Cache
-) -> tuple[list[_Rows], int]:
-    """The embeddings of a batch, and how many of them had to be computed."""
-    whole = [f"{context}\n{text}" for context, text in batch]
-    found = cache.embeddings(encoder.fingerprint, whole, encoder.token_dimension)
-    missing = [place for place, embedding in enumerate(found) if embedding is None]
-    if missing:
-        encoding = encoder.encode_documents([whole[place] for place in missing])
-        for row, place in enumerate(missing):
-            tokens = np.empty((0, max(1, encoder.token_dimension)), np.int8)
-            starts = np.empty(0, np.uint16)
-            if encoding.tokens is not None and encoding.offsets is not None:
-                tokens = np.rint(encoding.tokens[row] * 127).astype(np.int8)
-                body = len(batch[place][0]) + 1
-                starts = np.clip(encoding.offsets[row][:, 0] - body + 1, 0, 65535).astype(np.uint16)
-            embedding = Embedding(encoding.vectors[row], tokens, starts)
-            cache.put_embedding(encoder.fingerprint, whole[place], embedding)
-            found[place] = embedding
-        cache.save()
-    rows = [
-        _Rows(one.vector[None], one.tokens, one.starts, np.array([len(one.tokens)]))
-        for one in found
-        if one is not None
-    ]
-    return rows, len(missing)

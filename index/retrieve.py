@@ -226,6 +226,7 @@ class Retriever:
                 "dense": cosine.get(position, 0.0),
                 "late": late.get(position, 0.0),
                 "version": version_match(query.versions, _headline(document, chunk), chunk.text),
+                "superseded": float(bool(document.superseded_by)),
             }
             score = fuse(features) if mode == "hybrid" else features[mode]
             ranks = dense_rank.get(position), lexical_rank.get(position)

@@ -10,7 +10,9 @@ import json
 import random
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from index.training.sources import SEED, TrainingData, sentences
 
@@ -39,7 +41,6 @@ def training_lines(data: TrainingData) -> Iterator[str]:
 def train_tokenizer(data: TrainingData, target: Path, *, pieces: int = PIECES) -> None:
     """Write `target` (a tokenizer.json)."""
     import sentencepiece
-    from sentencepiece import sentencepiece_model_pb2
 
     lines = [line for raw in training_lines(data) if (line := " ".join(raw.split()))]
     random.Random(SEED).shuffle(lines)
@@ -62,13 +63,18 @@ def train_tokenizer(data: TrainingData, target: Path, *, pieces: int = PIECES) -
             num_threads=2,
             minloglevel=1,
         )  # fmt: skip
-        model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+        model = _protocol().ModelProto()
         model.ParseFromString((Path(folder) / "pieces.model").read_bytes())
     vocabulary = [(piece.piece, piece.score) for piece in model.pieces]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(
         _tokenizer_json(vocabulary, model.normalizer_spec.precompiled_charsmap), "utf-8"
     )
+
+
+def _protocol() -> Any:
+    """SentencePiece's own file format; Any, since its classes are made at run time."""
+    return import_module("sentencepiece.sentencepiece_model_pb2")
 
 
 def _tokenizer_json(vocabulary: list[tuple[str, float]], charsmap: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 from index.errors import IndexMismatch
 from index.fuse import fuse
 from index.generation import Generation, current_generation
+from index.lexical import terms
 from index.normalize import well_formed
 from index.query import Query, Synonyms, understand, version_match
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
@@ -226,6 +228,9 @@ class Retriever:
                 "dense": cosine.get(position, 0.0),
                 "late": late.get(position, 0.0),
                 "version": version_match(query.versions, _headline(document, chunk), chunk.text),
+                "title": query.coverage(
+                    query.present(_title_keys(document.title)), words_only=True
+                ),
                 "superseded": float(bool(document.superseded_by)),
             }
             score = fuse(features) if mode == "hybrid" else features[mode]
@@ -254,6 +259,12 @@ class Retriever:
         return dict(
             zip(positions, max_similarity(encoded.tokens, tokens, positions).tolist(), strict=True)
         )
+
+
+@lru_cache(maxsize=10_000)
+def _title_keys(title: str) -> np.ndarray:
+    """The terms of a title: many passages share one."""
+    return terms(title).keys
 
 
 def _headline(document: DocumentSummary, chunk: Chunk) -> str:

@@ -24,7 +24,7 @@ FLOORS = {
         ("index.lexical", "index.lexical_writer", "index.answer_type", "index.sources"),
         ("index.records_file", "index.cache", "index.vectors"),
         ("index.query", "index.generation", "index.versions"),
-        ("index.rerank", "index.fuse", "index.workplace", "index.reading"),
+        ("index.rerank", "index.fuse", "index.workplace", "index.reading", "index.embedding"),
         ("index.build", "index.retrieve"),
         ("index.evaluation", "index.training"),
     ),

@@ -330,6 +330,7 @@ def test_a_tokenizer_is_trained_and_reads_its_own_text(tmp_path: Path) -> None:
 
 
 def test_training_stops_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("sentencepiece")
     from tokenizers import Tokenizer
 
     from index.training.tokenizer import train_tokenizer

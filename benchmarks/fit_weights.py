@@ -54,15 +54,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--distractors", type=int, default=1000)
     parser.add_argument("--questions", type=int, default=1500)
-    parser.add_argument("--encoder", default="", help="a folder; the shipped encoder by default")
+    parser.add_argument(
+        "--encoder", default="", help="a folder, or none; the shipped one by default"
+    )
     options = parser.parse_args()
     train, held_out = load_passages(options.data)
     others = random.Random(0).sample(train, min(options.distractors, len(train)))
     asked = [(q, answers, p) for p in held_out for q, answers in p.questions]
     random.Random(1).shuffle(asked)
     asked = asked[: options.questions]
-    home = Path(tempfile.gettempdir()) / "kiku-fit"
-    encoder = load_encoder(options.encoder)
+    home = Path(tempfile.gettempdir()) / f"kiku-fit{options.encoder and Path(options.encoder).name}"
+    encoder = None if options.encoder == "none" else load_encoder(options.encoder)
     retriever = _open(home, [*held_out, *others], encoder)
     _fit_fusion(retriever, asked)
     _fit_sentences(retriever, asked)

@@ -27,6 +27,17 @@ _WEIGHTS: Mapping[str, float] = {
     "expected": 0.40,
 }
 _BIAS = -6.78
+# The same fit over an index without vectors, where only words speak.
+_WORDS_ONLY: Mapping[str, float] = {
+    "lexical": 1.96,
+    "coverage": 1.75,
+    "sentence": 1.84,
+    "around": 2.15,
+    "unknown": -0.68,
+    "margin": 0.41,
+    "expected": 1.12,
+}
+_WORDS_ONLY_BIAS = -6.21
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,8 @@ class Calibration:
 
     def probability(self, features: Mapping[str, float]) -> float:
         """The probability (0…1) that the documents answer."""
-        odds = self.bias + sum(
-            weight * features.get(name, 0.0) for name, weight in self.weights.items()
-        )
+        weights, bias = self.weights, self.bias
+        if weights == _WEIGHTS and not (features.get("dense") or features.get("late")):
+            weights, bias = _WORDS_ONLY, _WORDS_ONLY_BIAS
+        odds = bias + sum(weight * features.get(name, 0.0) for name, weight in weights.items())
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))

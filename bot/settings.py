@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -72,8 +72,8 @@ class Settings(BaseSettings):
         "", description="sentence-transformers name or folder; empty: the shipped one"
     )
     synonyms: Path = Field(Path("corpus/synonyms.toml"), description="the team's vocabulary")
-    store: str = Field(
-        "local", repr=False, description="where passages and vectors live: local, postgresql://…"
+    store: Literal["local"] = Field(
+        "local", description="where passages and vectors live; only local so far"
     )
     database: str = Field(
         "", repr=False, description="SQLAlchemy URL; empty: SQLite in the home folder"

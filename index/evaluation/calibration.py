@@ -121,7 +121,8 @@ def refuse_too_few(answerable: Bools) -> None:
 def best_threshold(confidence: Floats, answerable: Bools, right: Bools) -> float:
     """The threshold that handles most questions rightly, both kinds counting the same: answerable
     ones answered rightly, unanswerable ones refused. In the middle of the widest such gap."""
-    edges = np.unique(np.concatenate([[0.0, 1.0], confidence]))
+    # The edge below 0 stands for answering everything, what has no confidence at all included.
+    edges = np.unique(np.concatenate([[-1e-9, 0.0, 1.0], confidence]))
     middles = (edges[:-1] + edges[1:]) / 2
     good = np.sort(confidence[answerable & right])
     bad = np.sort(confidence[~answerable])
@@ -130,7 +131,7 @@ def best_threshold(confidence: Floats, answerable: Bools, right: Bools) -> float
     handled = answered + refused
     best = np.flatnonzero(handled >= handled.max() - 1e-12)
     widest = best[np.argmax(np.diff(edges)[best])]
-    return float(np.round(middles[widest], 4))
+    return float(np.round(max(0.0, middles[widest]), 4))
 
 
 def quality(confidence: Floats, answered: Bools, answerable: Bools, right: Bools) -> Quality:

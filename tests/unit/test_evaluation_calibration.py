@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.confidence import Calibration
@@ -92,6 +92,7 @@ def test_the_threshold_lies_in_the_middle_of_the_widest_best_gap() -> None:
 
 
 @settings(deadline=None)
+@example([(0.0, True, True), (1.0, False, False)])
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.booleans()), min_size=2, max_size=40))
 def test_no_threshold_handles_more_than_the_best(rows: list[tuple[float, bool, bool]]) -> None:
     confidence = np.array([round(c, 3) for c, _, _ in rows])

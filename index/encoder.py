@@ -62,12 +62,15 @@ class Encoding:
     tokens    float32 (tᵢ, token_dimension) each, L2-normalised; None without a token head
     weights   float32 (tᵢ,) each: how much a token counts when the text is a query, ≥ 0
     offsets   int32 (tᵢ, 2) each: a token's span in the text as it was given, in code points
+    parts     float32 (pᵢ, dimension) each, pᵢ ≥ 1, norms ≤ 1: vectors by any of which a passage may
+              be found, its score the best inner product; None where `vectors` are the only ones
     """
 
     vectors: np.ndarray
     tokens: list[np.ndarray] | None = None
     weights: list[np.ndarray] | None = None
     offsets: list[np.ndarray] | None = None
+    parts: list[np.ndarray] | None = None
 
 
 class Encoder(Protocol):

@@ -212,7 +212,7 @@ def export_feedback(
     out: Annotated[Path, typer.Argument(help="書き出す questions.jsonl")],
 ) -> None:
     """低い評価、未回答、認められた回答を評価用の質問にする。"""
-    from bot.feedback import export_cases
+    from bot.store.feedback import export_cases
 
     with _store() as store:
         count = export_cases(store, out)
@@ -224,7 +224,7 @@ def report_feedback(
     days: Annotated[int, typer.Option(min=1, max=3650, help="さかのぼる日数")] = 30,
 ) -> None:
     """何が尋ねられ、何に答えられなかったかを示す。"""
-    from bot.feedback import report
+    from bot.store.feedback import report
 
     with _store() as store:
         typer.echo(report(store, days))

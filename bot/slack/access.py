@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackApiError
 from bot.records import Language
 from bot.settings import SlackSettings
 from bot.store import Store
-from bot.tables import SlackChannelRow, storable
+from bot.store.tables import SlackChannelRow, storable
 
 DIRECT = "im"  # stands for all direct messages where a channel id is asked for
 PERSON_SECONDS = 600  # how long it may take until a person who became a guest is one here

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from sqlalchemy import Select, and_, func, or_, select, text, update
 from sqlalchemy.orm import aliased
 
-from bot.database import Database
-from bot.tables import SlackQuestionRow as Row
-from bot.tables import storable
+from bot.store.database import Database
+from bot.store.tables import SlackQuestionRow as Row
+from bot.store.tables import storable
 
 Kind = Literal["message", "edit", "delete", "command", "publish", "greeting"]
 TOLD_AT_ONCE = 50  # people who are told at once that they wait

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.feedback import export_cases, report
 from bot.records import Answer, Citation, Question
 from bot.store import Store
+from bot.store.feedback import export_cases, report
 from index.errors import KikuError
 from index.evaluation.datasets import load
 

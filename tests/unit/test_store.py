@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text, update
 
-from bot.database import HEAD, MIGRATIONS
 from bot.errors import StoreUnavailable
 from bot.records import Answer, Citation, Question, Turn
 from bot.store import Store
-from bot.tables import AnswerRow, Base, ConversationRow
+from bot.store.database import HEAD, MIGRATIONS
+from bot.store.tables import AnswerRow, Base, ConversationRow
 
 CITATION = Citation(
     number=1,

@@ -1,4 +1,4 @@
-"""The tables of conversations, feedback and Slack questions. `bot/migrations` makes them."""
+"""The tables of conversations, feedback and Slack questions. `bot/store/migrations` makes them."""
 
 from __future__ import annotations
 

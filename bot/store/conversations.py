@@ -11,10 +11,10 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.orm import Session, selectinload
 
-from bot.database import Database
-from bot.insights import insights
 from bot.records import Answer, Citation, Question, Turn
-from bot.tables import (
+from bot.store.database import Database
+from bot.store.insights import insights
+from bot.store.tables import (
     AnswerRow,
     CitationRow,
     ConversationRow,
@@ -242,7 +242,7 @@ class Store:
             yield self.turns(answer.answer.conversation_id, before=answer.answer.id), answer
 
     def insights(self, days: int = 30) -> dict[str, Any]:
-        """What people asked in the last `days` days; see `bot.insights.insights`."""
+        """What people asked in the last `days` days; see `bot.store.insights.insights`."""
         with self.database.read() as session:
             return insights(session, days)
 

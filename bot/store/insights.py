@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from bot.tables import AnswerRow, CitationRow, RatingRow
+from bot.store.tables import AnswerRow, CitationRow, RatingRow
 
 LISTED = 50  # rows of each list
 

@@ -1,10 +1,10 @@
-"""Alembic's entry: runs on the connection that `bot.database` hands over, in its transaction."""
+"""Alembic's entry: runs on the connection that `bot.store.database` hands over, in its transaction."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from bot.tables import Base
+from bot.store.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,1 +1,0 @@
-"""How the database came to look as `bot.tables` says, one step a file. `Store.open` runs them."""

@@ -1,0 +1,1 @@
+"""How the database came to look as `bot.store.tables` says, one step a file. `Store.open` runs them."""

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Protocol
 from uuid import uuid4
 
-from bot import messages
 from bot.cite import cite
 from bot.compose.extractive import Extract, extract, readable
 from bot.confidence import Calibration
 from bot.conversation import points_nowhere, split_questions, with_context
 from bot.errors import StoreUnavailable
+from bot.messages import answers as messages
 from bot.records import Answer, Citation, Language, Question, Turn
 from index.errors import QueryError
 from index.normalize import has_words, is_english, well_formed

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from bot.messages import HTTP_ERRORS, HTTP_MISTAKES
+from bot.messages.http import HTTP_ERRORS, HTTP_MISTAKES
 from bot.records import Language
 from index.errors import KikuError
 

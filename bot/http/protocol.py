@@ -11,7 +11,7 @@ import re
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bot.http.errors import error_body
-from bot.messages import HTTP_ERRORS
+from bot.messages.http import HTTP_ERRORS
 
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 

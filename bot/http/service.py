@@ -14,12 +14,12 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
-from bot import messages
 from bot.errors import StoreUnavailable
 from bot.http.auth import Caller
 from bot.http.errors import ApiError
 from bot.http.metrics import Metrics
 from bot.http.models import BuildState, Readiness
+from bot.messages import answers as messages
 from bot.records import Answer, Citation, Language, Question, Turn
 from bot.settings import Settings
 from bot.store import Store

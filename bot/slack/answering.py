@@ -9,7 +9,7 @@ from secrets import token_hex
 import structlog
 
 from bot.errors import StoreUnavailable
-from bot.messages import SLACK, SlackMessages
+from bot.messages.slack import SLACK, SlackMessages
 from bot.records import Answer, Language, Question
 from bot.slack.access import Access, Asked, Clients, Collections, Decision, is_direct
 from bot.slack.blocks import answer_message, plain, text_message

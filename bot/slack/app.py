@@ -13,7 +13,7 @@ from slack_bolt import Ack, App, BoltContext, Respond
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
-from bot.messages import SLACK
+from bot.messages.slack import SLACK
 from bot.records import Answer, Question
 from bot.settings import Settings
 from bot.slack.access import DIRECT, Access, Asked

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bot.messages import SLACK, SlackMessages
+from bot.messages.slack import SLACK, SlackMessages
 from bot.records import Answer, Citation
 
 Block = dict[str, Any]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from bot.messages import SLACK, SlackMessages
+from bot.messages.slack import SLACK, SlackMessages
 from bot.records import Answer, Language, Question
 from bot.slack.access import ChannelSettings, Collections
 from bot.slack.blocks import Block, bullets, cut, rich_text, section, words

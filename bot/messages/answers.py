@@ -1,0 +1,62 @@
+"""What people read instead of an answer, and what is wrong with a question."""
+
+from __future__ import annotations
+
+from bot.records import Language
+
+_NOT_FOUND = {
+    "ja": (
+        "お探しの答えは、登録されている文書の中には見つかりませんでした。"
+        "近い内容の箇所を示しますので、言葉を変えてもう一度お試しください。"
+    ),
+    "en": (
+        "The indexed documents do not answer this question. The nearest passages are shown; "
+        "please try other words."
+    ),
+}
+_NOTHING_NEAR = {
+    "ja": (
+        "お探しの答えは、登録されている文書の中には見つかりませんでした。"
+        "言葉を変えてもう一度お試しください。"
+    ),
+    "en": "The indexed documents do not answer this question. Please try other words.",
+}
+_EMPTY = {
+    "ja": ("質問が空です。", "知りたいことを文や言葉で入力してください。"),
+    "en": ("The question is empty.", "Please type what you would like to know."),
+}
+_NO_WORDS = {
+    "ja": ("質問に言葉が含まれていません。", "絵文字や記号だけでなく、言葉で質問してください。"),
+    "en": ("The question holds no words.", "Please ask in words, not in symbols alone."),
+}
+
+
+def not_found(language: Language, *, passages: bool) -> str:
+    """The answer when the documents do not answer, with or without near passages to show."""
+    return (_NOT_FOUND if passages else _NOTHING_NEAR)[language]
+
+
+def empty_question(language: Language = "ja") -> tuple[str, str]:
+    """What is wrong with an empty question, and what to do."""
+    return _EMPTY[language]
+
+
+def question_without_words(language: Language = "ja") -> tuple[str, str]:
+    """What is wrong with a question of symbols, and what to do."""
+    return _NO_WORDS[language]
+
+
+def question_too_long(length: int, limit: int) -> tuple[str, str]:
+    """What is wrong with a question that is too long, and what to do."""
+    return (
+        f"質問が長すぎます（{length:,} 文字。上限は {limit:,} 文字です）。",
+        "質問の要点だけを送ってください。",
+    )
+
+
+def bad_conversation_id(limit: int) -> tuple[str, str]:
+    """What is wrong with a conversation id that no client of ours makes."""
+    return (
+        f"conversation_id は {limit} 文字以内の英数字と -_.: で指定してください。",
+        "前の回答に含まれる conversation_id をそのまま送ってください。",
+    )

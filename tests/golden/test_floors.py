@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bot.cli_eval import app
+from bot.cli.eval import app
 
 ROOT = Path(__file__).parents[2]
 

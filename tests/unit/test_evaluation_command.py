@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bot import evaluation as bench
-from bot.cli_eval import app
+from bot.cli.eval import app
 from index.build import build
 from index.errors import DatasetError, IndexMissing, KikuError
 from index.records import Document, document_id

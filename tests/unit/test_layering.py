@@ -20,7 +20,8 @@ READS_ENVIRONMENT = ("bot.settings", "index.sources.worker")
 FLOORS = {
     "index": (
         ("index", "index.records", "index.errors"),
-        ("index.normalize", "index.words", "index.split", "index.encoder", "index.arrays"),
+        ("index.normalize", "index.words", "index.split", "index.parts", "index.arrays"),
+        ("index.encoder",),
         ("index.lexical", "index.lexical_writer", "index.answer_type", "index.sources"),
         ("index.records_file", "index.cache", "index.vectors"),
         ("index.query", "index.generation", "index.versions"),
@@ -44,8 +45,8 @@ FLOORS = {
         ("bot.web",),
         ("bot.http", "bot.slack"),
         ("bot.wiring",),
-        ("bot.doctor", "bot.evaluation", "bot.drafting"),
-        ("bot.cli", "bot.cli_build", "bot.cli_documents", "bot.cli_eval", "bot.cli_eval_tables"),
+        ("bot.evaluation", "bot.drafting"),
+        ("bot.cli",),
     ),
 }
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from bot import cli_eval_tables as tables
+from bot.cli import eval_tables as tables
+from bot.cli.progress import bars, building, through
 from bot.settings import load_settings
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ def run(
     chosen = datasets.sample(chosen, limit)
     if chosen.drafts:
         typer.echo(f'下書き {chosen.drafts:,} 件は測りません（"review": true）。', err=True)
-    with _progress() as bars:
+    with bars() as progress:
         ready = bench.prepare(
-            load_settings(), chosen, corpus=whole.corpus_digest, progress=_building(bars)
+            load_settings(), chosen, corpus=whole.corpus_digest, progress=building(progress)
         )
         if calibrate:
-            _calibrate(ready, chosen, bars)
+            _calibrate(ready, chosen, progress)
             return
         result = bench.run(
             ready,
@@ -105,7 +105,7 @@ def run(
             _MODES[mode],
             left_out=leave_out,
             answers=answers,
-            progress=lambda name: _through(bars, name),
+            progress=lambda name: _through(progress, name),
         )
     tables.print_result(result)
     if json_file:
@@ -191,42 +191,15 @@ def _ask_a_person(review: Review) -> tuple[Decision, dict[str, Any]]:
             return "accept", mended(row, question, [a for a in answers.split("／") if a.strip()])
 
 
-@contextmanager
-def _progress() -> Iterator[Bars]:
-    """Bars on stderr while something runs; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        yield bars
-
-
-def _building(bars: Bars) -> Callable[[str, int, int], None]:
-    names = {"read": "文書を読む", "words": "語に分ける", "encode": "意味を読む"}
-    tasks: dict[str, Any] = {}
-
-    def report(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(names.get(stage, stage), total=total or None)
-        bars.update(tasks[stage], completed=done, total=total or None)
-
-    return report
-
-
-def _through(bars: Bars, name: str) -> Callable[[Sequence[Case]], Iterable[Case]]:
+def _through(progress: Bars, name: str) -> Callable[[Sequence[Case]], Iterable[Case]]:
     label = "回答" if name == "answers" else f"検索 {name}"
-    return lambda cases: bars.track(cases, description=label)
+    return lambda cases: through(progress, cases, label)
 
 
-def _calibrate(ready: Bench, dataset: Dataset, bars: Bars) -> None:
+def _calibrate(ready: Bench, dataset: Dataset, progress: Bars) -> None:
     from bot import evaluation
 
-    found = evaluation.calibrate(ready, dataset, progress=_through(bars, "answers"))
+    found = evaluation.calibrate(ready, dataset, progress=_through(progress, "answers"))
     evaluation.save_calibration(load_settings().home, found)
     tables.print_calibration(found, ready.answerer.threshold)
     typer.echo(

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import typer
+
 from bot.errors import StoreUnavailable
-from bot.settings import Settings
-from bot.wiring import open_encoder, read_synonyms
+from bot.settings import Settings, load_settings
 from index.errors import KikuError
-from index.generation import Generation, current_generation
-from index.retrieve import Retriever
 
 _LEAST_FREE_BYTES = 500 * 2**20
 
@@ -24,6 +23,16 @@ class Finding:
     name: str
     state: Literal["ok", "note", "bad"]
     message: str
+
+
+def doctor() -> None:
+    """設定、索引、エンコーダー、Slack、LLM を確かめ、直し方を示す。"""
+    findings = diagnose(load_settings)
+    for finding in findings:
+        mark = {"ok": "✓", "note": "・", "bad": "✗"}[finding.state]
+        typer.echo(f"{mark} {finding.name}: {finding.message}")
+    if any(finding.state == "bad" for finding in findings):
+        raise typer.Exit(1)
 
 
 def diagnose(read_settings: Callable[[], Settings]) -> list[Finding]:
@@ -44,6 +53,10 @@ def diagnose(read_settings: Callable[[], Settings]) -> list[Finding]:
 
 
 def _index(settings: Settings) -> Iterator[Finding]:
+    from bot.wiring import open_encoder
+    from index.generation import Generation, current_generation
+    from index.retrieve import Retriever
+
     encoder = None
     try:
         encoder, problem = open_encoder(settings)
@@ -70,6 +83,8 @@ def _index(settings: Settings) -> Iterator[Finding]:
 
 
 def _synonyms(settings: Settings) -> Finding:
+    from bot.wiring import read_synonyms
+
     try:
         read_synonyms(settings)
     except KikuError as error:

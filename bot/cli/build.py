@@ -1,17 +1,17 @@
-"""`kiku build`: reads the documents and builds the index, once or whenever a file changes."""
+"""`kiku build` and `kiku rollback`: the index, made once or whenever a file changes, or taken back."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.progress import bars, building
 from bot.settings import Settings, load_settings
 from index.errors import BuildRunning, KikuError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SHOWN = 20  # files that could not be read, named below the summary
 SETTLE_MS = 1_500  # a save is several changes; the build waits until it is quiet for so long
 AGAIN = 5.0  # seconds to wait for another build to end
-STAGES = {"read": "文書を読む", "words": "語に分ける", "encode": "意味を読む"}
 
 
 def build(
@@ -49,8 +48,8 @@ def _build(
 ) -> None:
     from bot.wiring import build_index
 
-    with _progress(quiet=as_json) as progress:
-        report = build_index(settings, paths, encoder=encoder, progress=progress)
+    with bars(quiet=as_json) as progress:
+        report = build_index(settings, paths, encoder=encoder, progress=building(progress))
     typer.echo(json.dumps(asdict(report), ensure_ascii=False) if as_json else _summary(report))
     if report.skipped and not as_json:
         typer.echo(f"読めなかったもの {len(report.skipped):,} 件:", err=True)
@@ -102,36 +101,8 @@ def _keep_building(settings: Settings, encoder: Encoder | None, as_json: bool) -
             break
 
 
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr for each stage: how far, how fast, how long still."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+def rollback() -> None:
+    """ひとつ前の索引に戻す。"""
+    from index.generation import roll_back
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    quiet = quiet or not console.is_terminal
-    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                name = STAGES.get(stage, stage)
-                tasks[stage] = bar.add_task(name, total=total or None, rate="")
-            speed = next((task.speed for task in bar.tasks if task.id == tasks[stage]), None)
-            rate = f"{speed:,.0f} 件/秒" if speed else ""
-            bar.update(tasks[stage], completed=done, total=total or None, rate=rate)
-
-        yield report
+    typer.echo(f"索引を {roll_back(load_settings().home)} に戻しました。")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bot.answer import Answerer, Composer
 from bot.confidence import Calibration
 from bot.errors import StoreUnavailable
+from bot.messages.state import NO_VECTORS, WORDS_ONLY
 from bot.settings import Settings
 from bot.store import Store
 from index.errors import EncoderUnavailable, IndexMissing, KikuError
@@ -81,12 +82,10 @@ class Kiku:
         store: Store,
         *,
         composer: Composer | None = None,
-        encoder_problem: str = "",
     ) -> None:
         self.settings = settings
         self.encoder = encoder
         self.store = store
-        self._encoder_problem = encoder_problem
         self._current = CurrentRetriever(settings.home, encoder, read_synonyms(settings))
         self.answerer = Answerer(
             self._current.get,
@@ -107,11 +106,11 @@ class Kiku:
         state = {"index": "ok", "encoder": "ok", "store": "ok"}
         try:
             if self.encoder and not self.retriever.dense:
-                state["encoder"] = "索引に意味検索のベクトルがありません（語句検索のみ）。"
+                state["encoder"] = NO_VECTORS
         except KikuError as error:
             state["index"] = f"{error.message} {error.hint}".strip()
         if self.encoder is None:
-            state["encoder"] = f"語句検索のみで動いています。{self._encoder_problem}"
+            state["encoder"] = WORDS_ONLY
         try:
             self.store.check()
         except StoreUnavailable as error:
@@ -131,14 +130,15 @@ def connect(settings: Settings) -> Kiku:
     """Opens the encoder and the store. A missing index is no obstacle: it is looked for at every
     question. Raises EncoderUnavailable for an encoder that the settings name, StoreUnavailable,
     SettingsError."""
-    encoder, problem = open_encoder(settings)
+    encoder, _ = open_encoder(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = Store.open(settings.database_url, retention_days=settings.retention_days)
-    return Kiku(settings, encoder, store, composer=_composer(settings), encoder_problem=problem)
+    return Kiku(settings, encoder, store, composer=_composer(settings))
 
 
 def open_encoder(settings: Settings) -> tuple[Encoder | None, str]:
-    """The encoder and an empty sentence; None and the reason where the shipped one is missing."""
+    """The encoder and an empty sentence; None and a notice where the shipped one cannot be used.
+    What is wrong with it goes to the log."""
     from index.encoder import load_encoder
 
     try:
@@ -146,7 +146,8 @@ def open_encoder(settings: Settings) -> tuple[Encoder | None, str]:
     except EncoderUnavailable as error:
         if settings.encoder:
             raise
-        return None, error.message
+        _log.warning("%s %s", error.message, error.hint)
+        return None, WORDS_ONLY
 
 
 def read_calibration(settings: Settings) -> Calibration:

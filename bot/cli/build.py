@@ -37,7 +37,7 @@ def build(
     settings = load_settings()
     encoder, problem = open_encoder(settings)
     if encoder is None and not as_json:
-        typer.echo(f"語句検索だけの索引になります。{problem}", err=True)
+        typer.echo(problem, err=True)
     _build(settings, paths or [], encoder, as_json)
     if watch:
         _keep_building(settings, encoder, as_json)

@@ -10,6 +10,7 @@ from typing import Literal
 import typer
 
 from bot.errors import StoreUnavailable
+from bot.messages.state import NO_VECTORS
 from bot.settings import Settings, load_settings
 from index.errors import KikuError
 
@@ -63,7 +64,7 @@ def _index(settings: Settings) -> Iterator[Finding]:
         if encoder:
             yield Finding("エンコーダー", "ok", f"{encoder.name}（{encoder.dimension} 次元）")
         else:
-            yield Finding("エンコーダー", "note", f"語句検索のみで動きます。{problem}")
+            yield Finding("エンコーダー", "note", problem)
     except KikuError as error:
         yield _bad("エンコーダー", error)
     try:
@@ -75,9 +76,7 @@ def _index(settings: Settings) -> Iterator[Finding]:
         counts = f"文書 {manifest.documents:,} 件、箇所 {manifest.chunks:,} 件"
         yield Finding("索引", "ok", f"{counts}（{manifest.created}）")
         if encoder and not manifest.encoder.dimension:
-            yield Finding(
-                "索引", "note", "意味検索のベクトルがありません。kiku build で作り直せます。"
-            )
+            yield Finding("索引", "note", NO_VECTORS)
     except KikuError as error:
         yield _bad("索引", error)
 

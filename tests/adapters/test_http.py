@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bot.errors import StoreUnavailable
+from bot.messages.state import WORDS_ONLY
 from index.errors import BuildRunning
 from index.records import document_id
 from tests.fake_kiku import TEXTS, FakeKiku, FakeRetriever, opened, wait_for
@@ -222,7 +223,7 @@ def test_without_an_index_the_service_says_what_to_do(client: TestClient, kiku: 
 def test_without_an_encoder_words_are_still_searched_for(
     client: TestClient, kiku: FakeKiku, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = {"index": "ok", "encoder": "語句検索のみで動いています。", "store": "ok"}
+    state = {"index": "ok", "encoder": WORDS_ONLY, "store": "ok"}
     monkeypatch.setattr(kiku, "ready", lambda: state)
     reply = client.get("/readyz")
     assert (reply.status_code, reply.json()["status"]) == (200, "degraded")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from index.errors import EncoderUnavailable
+from index.parts import part_of_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Encoding as Pieces
@@ -125,7 +126,7 @@ class KikuEncoder:
             raise EncoderUnavailable(
                 f"The encoder in {folder} cannot be opened: {error}", hint=_REPAIR
             ) from error
-        vectors, tokens, _ = self._queries.get_outputs()
+        vectors, tokens, *_ = self._queries.get_outputs()
         self.dimension = int(vectors.shape[-1])
         self.token_dimension = int(tokens.shape[-1])
 
@@ -136,31 +137,39 @@ class KikuEncoder:
     def encode_documents(self, texts: Sequence[str]) -> Encoding:
         """Vectors, token vectors and offsets of passages (with their title, where they have one)."""
         # One by one: int8 scales go by the batch, and a text must not depend on its neighbours.
-        return self._encode(texts, self._documents, batch_tokens=1)
+        return self._encode(texts, self._documents, batch_tokens=1, parts=True)
 
     def _encode(
-        self, texts: Sequence[str], session: Any, batch_tokens: int = BATCH_TOKENS
+        self,
+        texts: Sequence[str],
+        session: Any,
+        batch_tokens: int = BATCH_TOKENS,
+        parts: bool = False,
     ) -> Encoding:
         count = len(texts)
+        wanted = ["vectors", "tokens", "weights", *(["hidden"] if parts else [])]
         vectors = np.zeros((count, self.dimension), np.float32)
         empty = np.zeros((0, self.token_dimension), np.float32)
         tokens = [empty] * count
         weights = [empty[:, 0]] * count
+        held = [vectors[:0]] * count
         pieces = self._tokenizer.encode_batch([_neutral(t) for t in texts]) if texts else []
         lengths = [min(len(p.ids), self.max_tokens) for p in pieces]
+        offsets = [
+            np.array(p.offsets[1 : length - 1], np.int32).reshape(-1, 2)
+            for p, length in zip(pieces, lengths, strict=True)
+        ]
         for batch in _batches(lengths, batch_tokens):
             ids, mask = _padded([pieces[i] for i in batch], self.max_tokens)
-            outputs = session.run(None, {"input_ids": ids, "attention_mask": mask})
+            outputs = session.run(wanted, {"input_ids": ids, "attention_mask": mask})
             vectors[batch] = outputs[0]
             for row, i in enumerate(batch):
                 inner = slice(1, lengths[i] - 1)
                 tokens[i] = outputs[1][row, inner].copy()
                 weights[i] = outputs[2][row, inner].copy()
-        offsets = [
-            np.array(p.offsets[1 : length - 1], np.int32).reshape(-1, 2)
-            for p, length in zip(pieces, lengths, strict=True)
-        ]
-        return Encoding(vectors, tokens, weights, offsets)
+                if parts:
+                    held[i] = _parts(texts[i], vectors[i], outputs[3][row, inner], offsets[i])
+        return Encoding(vectors, tokens, weights, offsets, held if parts else None)
 
 
 class SentenceTransformersEncoder:
@@ -248,6 +257,18 @@ def _verified_digests(folder: Path) -> dict[str, str]:
 def _digest(parts: dict[str, str], *more: str) -> str:
     told = json.dumps([sorted(parts.items()), *more], ensure_ascii=False)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _parts(text: str, vector: np.ndarray, hidden: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """½ · (the text's vector + the normalised mean over a part's tokens), float32 (p, dimension)
+    for the parts that have tokens; the text's vector alone where none has."""
+    owner = part_of_tokens(text, offsets[:, 0])
+    if not len(owner):
+        return vector[None]
+    firsts = np.flatnonzero(np.diff(owner, prepend=-1))
+    sums = np.add.reduceat(hidden, firsts, axis=0)
+    held: np.ndarray = (vector + sums / np.linalg.norm(sums, axis=1, keepdims=True)) / 2
+    return held
 
 
 def _neutral(text: str) -> str:

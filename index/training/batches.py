@@ -188,6 +188,7 @@ class Batches:
             joint = rng.choice((" ", " ", "の", "\n"))
             batch.queries.append(self._noise(joint.join(asked), rng, strength=0.5))
             batch.documents.append(["", *sentences(section.text[:400])])
+            batch.passages.append(number)
             batch.positive.append(len(batch.documents) - 1)
             batch.sentence.append(-1)
         return batch

@@ -1,7 +1,7 @@
 """What the encoder reaches, measured on the exported model folder as it is served.
 
 One protocol: every query against every document of the set, the gold document is the one the
-query was made from. Dense is the sentence vectors alone; late is MaxSim over the dense best 20;
+query was made from. Dense is the vectors of the parts alone; late is MaxSim over the dense best 20;
 lexical is Kiku's BM25 alone; lexical+late is MaxSim over BM25's best 20.
 """
 
@@ -88,6 +88,17 @@ def late_scores(
     return np.array(best, np.float32)
 
 
+def dense_scores(queries: Encoding, documents: Encoding) -> np.ndarray:
+    """The best part of every document for every query: float32 (queries, documents)."""
+    if documents.parts is None:
+        best: np.ndarray = queries.vectors @ documents.vectors.T
+        return best
+    firsts = np.cumsum([0, *(len(parts) for parts in documents.parts[:-1])])
+    every = queries.vectors @ np.concatenate(documents.parts).T
+    best = np.maximum.reduceat(every, firsts, axis=1)
+    return best
+
+
 def ranks(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
     """0 for a gold document on top; ties count against it. `scores` is (queries, documents)."""
     own = scores[np.arange(len(gold)), gold][:, None]
@@ -131,7 +142,7 @@ def measure(encoder: Encoder, task: Task, *, lexical: bool = True) -> dict[str, 
     """{way of ranking: {measure: value}} of one task."""
     documents = encoder.encode_documents(task.documents)
     queries = encoder.encode_queries(task.queries)
-    dense = queries.vectors @ documents.vectors.T
+    dense = dense_scores(queries, documents)
     report = {"dense": recalls(ranks(dense, task.gold))}
     if task.candidates and encoder.token_dimension:
         report["late"] = recalls(rerank(dense, task.gold, queries, documents))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OPSET = 17
 MICROSOFT = "com.microsoft"
-OUTPUTS = ("vectors", "tokens", "weights")
+OUTPUTS = ("vectors", "tokens", "weights", "hidden")
 # Seven bits: with eight, processors without VNNI overflow where two large products meet.
 LARGEST = 63.0
 
@@ -139,7 +139,8 @@ def build(
     """The graph over the weight files in `folder`.
 
     Inputs: `input_ids`, `attention_mask`, int64 (n, t). Outputs: `vectors` float32 (n, hidden)
-    and `tokens` float32 (n, t, token_dimension), L2-normalised; `weights` float32 (n, t).
+    and `tokens` float32 (n, t, token_dimension), L2-normalised; `weights` float32 (n, t);
+    `hidden` float32 (n, t, hidden): the last hidden states, of which the parts are means.
     """
     from onnx import TensorProto, helper
 
@@ -157,6 +158,7 @@ def build(
         ["n", shape.hidden],
         ["n", "t", shape.token_dimension],
         ["n", "t"],
+        ["n", "t", shape.hidden],
     )
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, d)
@@ -229,3 +231,4 @@ def _outputs(g: GraphWriter, hidden: str) -> None:
     weight = g.add("MatMul", hidden, g.weight("weight.weight", transposed=True))
     weight = g.add("Softplus", g.add("Add", weight, g.weight("weight.bias")))
     g.add("Squeeze", weight, g.constant("[-1]", [-1]), out="weights")
+    g.add("Identity", hidden, out="hidden")

@@ -6,14 +6,22 @@ import torch
 from torch.nn import functional as F
 
 
-def contrast(scores: torch.Tensor, positive: torch.Tensor, ignore: torch.Tensor) -> torch.Tensor:
+def contrast(
+    scores: torch.Tensor,
+    positive: torch.Tensor,
+    ignore: torch.Tensor,
+    others: torch.Tensor | None = None,
+) -> torch.Tensor:
     """InfoNCE in both directions over scaled in-batch scores (q, d).
 
     `positive` (q,) is each query's document; `ignore` (q, d) marks pairs that are neither right
-    nor wrong. From a document's side the other queries of the same document are left out.
+    nor wrong; `others` (q, m) are more scores of wrong texts. From a document's side the other
+    queries of the same document are left out.
     """
     scores = scores.masked_fill(ignore, -1e4)
-    forward = F.cross_entropy(scores, positive)
+    forward = F.cross_entropy(
+        scores if others is None else torch.cat([scores, others], dim=1), positive
+    )
     same = positive[:, None] == positive[None, :]
     back = scores[:, positive].T  # (q, q): row i is query i's document against all queries
     back = back.masked_fill(

@@ -1,6 +1,7 @@
 """The network that is trained: a BERT body, a sentence vector and a token head.
 
 sentence vector   mean of the last hidden states, L2-normalised
+part vectors      ½ · (sentence vector + L2-normalised mean over the part's tokens); see index.parts
 token vectors     linear 384 → 64, L2-normalised (late interaction: Khattab & Zaharia 2020,
                   arXiv 2004.12832)
 token weights     softplus(linear 384 → 1): how much a query token counts
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -59,6 +61,8 @@ class Encoded:
     tokens: torch.Tensor  # (n, t, TOKEN_DIMENSION), L2-normalised
     weights: torch.Tensor  # (n, t), 0 where `mask` is
     mask: torch.Tensor  # (n, t), True at tokens that count in MaxSim
+    parts: torch.Tensor  # (n, p, dimension); (n, 0, dimension) when no parts were asked for
+    part_mask: torch.Tensor  # (n, p), True where there is such a part
 
 
 class Student(nn.Module):
@@ -112,8 +116,11 @@ class Student(nn.Module):
         }
         save_file(head, folder / HEAD_FILE, {"format": "pt"})
 
-    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> Encoded:
-        """`ids` (n, t) padded with 0; `lengths` (n,) counts [CLS] … [SEP]."""
+    def forward(
+        self, ids: torch.Tensor, lengths: torch.Tensor, owner: torch.Tensor, parts: int = 0
+    ) -> Encoded:
+        """`ids` (n, t) padded with 0; `lengths` (n,) counts [CLS] … [SEP]; `owner` (n, t) is the
+        part of every token, of `parts` ones."""
         position = torch.arange(ids.shape[1], device=ids.device)[None, :]
         attention = position < lengths[:, None]
         hidden = self.body(input_ids=ids, attention_mask=attention.long()).last_hidden_state
@@ -121,16 +128,27 @@ class Student(nn.Module):
         mean = (hidden * attention[..., None]).sum(1) / lengths[:, None]
         inner = (position > 0) & (position < lengths[:, None] - 1)
         weights = F.softplus(self.weight(hidden).float().squeeze(-1)) * inner
+        vectors = F.normalize(mean, dim=-1)
+        holds = F.one_hot(owner.masked_fill(~inner, parts).clamp_max(parts), parts + 1)
+        holds = holds[..., :parts].transpose(1, 2).to(hidden.dtype)  # (n, p, t)
+        own = F.normalize(holds @ hidden, dim=-1)
         return Encoded(
-            vectors=F.normalize(mean, dim=-1),
+            vectors=vectors,
             tokens=F.normalize(self.token(hidden).float(), dim=-1),
             weights=weights,
             mask=inner,
+            parts=(vectors[:, None] + own) / 2,
+            part_mask=holds.sum(-1) > 0,
         )
 
-    def encode(self, ids: Sequence[Sequence[int]], bucket_tokens: int = 4096) -> Encoded:
+    def encode(
+        self,
+        ids: Sequence[Sequence[int]],
+        owners: Sequence[np.ndarray] | None = None,
+        bucket_tokens: int = 4096,
+    ) -> Encoded:
         """Any number of texts in their order; run in buckets of like length, so that little
-        is spent on padding."""
+        is spent on padding. `owners` names the part of every piece, where parts are wanted."""
         device = self.token.weight.device
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
         buckets: list[list[int]] = []
@@ -140,14 +158,18 @@ class Student(nn.Module):
                 buckets.append([])
             buckets[-1].append(i)
         width = len(ids[order[0]])
+        count = max(int(o.max()) + 1 for o in owners) if owners else 0
         parts = []
         for bucket in buckets:
             longest = len(ids[bucket[0]])
             padded = torch.zeros(len(bucket), longest, dtype=torch.long)
+            owner = torch.full((len(bucket), longest), count, dtype=torch.long)
             for row, i in enumerate(bucket):
                 padded[row, : len(ids[i])] = torch.tensor(ids[i])
+                if owners:
+                    owner[row, : len(ids[i])] = torch.from_numpy(owners[i])
             lengths = torch.tensor([len(ids[i]) for i in bucket])
-            part = self(padded.to(device), lengths.to(device))
+            part = self(padded.to(device), lengths.to(device), owner.to(device), count)
             grow = (0, width - longest)
             parts.append(
                 Encoded(
@@ -155,14 +177,23 @@ class Student(nn.Module):
                     F.pad(part.tokens, (0, 0, *grow)),
                     F.pad(part.weights, grow),
                     F.pad(part.mask, grow),
+                    part.parts,
+                    part.part_mask,
                 )
             )
         back = torch.empty(len(ids), dtype=torch.long, device=device)
         back[torch.tensor(order, device=device)] = torch.arange(len(ids), device=device)
         return Encoded(
             *(torch.cat([getattr(p, f) for p in parts])[back]
-              for f in ("vectors", "tokens", "weights", "mask"))
+              for f in ("vectors", "tokens", "weights", "mask", "parts", "part_mask"))
         )  # fmt: skip
+
+
+def part_similarities(queries: torch.Tensor, documents: Encoded) -> torch.Tensor:
+    """The best part of every document for every query vector: (q, d)."""
+    n, p, dimension = documents.parts.shape
+    scores = (queries @ documents.parts.view(n * p, dimension).T).view(-1, n, p)
+    return scores.masked_fill(~documents.part_mask, -1.0).amax(-1)
 
 
 def max_similarities(queries: Encoded, documents: Encoded) -> torch.Tensor:

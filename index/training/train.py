@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
+from index.parts import part_of_tokens
 from index.training import losses
 from index.training.batches import Batch, Batches
 from index.training.distill import teach
@@ -25,6 +27,7 @@ from index.training.student import (
     Encoded,
     Student,
     max_similarities,
+    part_similarities,
     sentence_similarities,
     tokenizer_ids,
 )
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 log = logging.getLogger(__name__)
+
+SAME = 0.92  # a part this near to the right document says what that says: manuals repeat themselves
 
 
 @dataclass
@@ -56,7 +61,24 @@ class Schedule:
     validate_every: int = 200
     seed: int = 7
     scale: float = 1.0  # of the batch sizes
+    queue: int = 6000  # parts of earlier documents that serve as negatives, for each kind
     final_rate: float = 0.03
+
+
+class Queue:
+    """The parts of the documents seen last: negatives of many batches for the price of one
+    (cross-batch memory: Wang et al. 2020, arXiv 1912.06798). Not saved: it fills in a few steps."""
+
+    def __init__(self, size: int, dimension: int, device: torch.device) -> None:
+        self.size = size
+        self.vectors = torch.zeros(0, dimension, device=device)
+        self.owners = torch.zeros(0, dtype=torch.long, device=device)
+
+    def add(self, documents: Encoded, passages: Sequence[int]) -> None:
+        there = documents.part_mask
+        owners = torch.tensor(passages, device=there.device)[:, None].expand_as(there)[there]
+        self.vectors = torch.cat([self.vectors, documents.parts.detach()[there]])[-self.size :]
+        self.owners = torch.cat([self.owners, owners])[-self.size :]
 
 
 class Trainer:
@@ -77,7 +99,12 @@ class Trainer:
         self.teacher = teacher
         self.schedule = schedule
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.batches = Batches(data, seed=schedule.seed, scale=schedule.scale)
+        size = student.body.config.hidden_size
+        self.queues = {
+            kind: Queue(schedule.queue, size, self.device) for kind in ("passages", "sections")
+        }
         self.average = {k: v.detach().clone() for k, v in student.state_dict().items()}
         pieces = list(student.body.embeddings.word_embeddings.parameters())
         heads = [*student.token.parameters(), *student.weight.parameters(), self.scale]
@@ -107,8 +134,8 @@ class Trainer:
         limit = s.query_limit if batch.kind != "pairs" else 96
         query_ids = tokenizer_ids(self.tokenizer, batch.queries, limit)
         encodings = self.tokenizer.encode_batch(batch.texts())
-        document_ids, sentence_of = [], []
-        for encoding, parts in zip(encodings, batch.documents, strict=True):
+        document_ids, sentence_of, part_of = [], [], []
+        for text, encoding, parts in zip(batch.texts(), encodings, batch.documents, strict=True):
             ids = encoding.ids
             ends = np.cumsum([len(p) for p in parts])
             starts = np.array([a for a, _ in encoding.offsets])
@@ -117,24 +144,30 @@ class Trainer:
                 ids = [*ids[: s.document_limit - 1], ids[-1]]
             document_ids.append(ids)
             sentence_of.append(owner[: len(ids)])
+            part_of.append(part_of_tokens(text, starts[: len(ids)]))
         with torch.autocast(self.device.type, torch.bfloat16):
             queries = self.student.encode(query_ids)
-            documents = self.student.encode(document_ids)
+            documents = self.student.encode(document_ids, part_of)
         positive = torch.tensor(batch.positive, device=self.device)
         ignore = torch.zeros(len(positive), len(document_ids), dtype=torch.bool, device=self.device)
         for q, d in batch.ignore:
             ignore[q, d] = True
-        dense = queries.vectors @ documents.vectors.T / s.temperature
+        whole = queries.vectors @ documents.vectors.T / s.temperature
+        dense = part_similarities(queries.vectors, documents) / s.temperature
+        others = self._others(batch, queries, documents)
         with torch.autocast(self.device.type, torch.bfloat16):
             late = max_similarities(queries, documents) * self.scale.exp()
         told = {
-            "dense": losses.contrast(dense, positive, ignore),
+            "dense": losses.contrast(dense, positive, ignore, others),
+            "whole": 0.3 * losses.contrast(whole, positive, ignore),
             "late": losses.contrast(late, positive, ignore),
             "imitate": 0.5 * losses.imitate(dense, late, ignore),
         }
         if batch.kind == "passages":
             told["sentence"] = 0.5 * self._sentence_loss(batch, queries, documents, sentence_of)
             self.batches.remember(batch, documents.vectors.detach().cpu().numpy())
+        if batch.kind in self.queues:
+            self.queues[batch.kind].add(documents, batch.passages)
         if batch.kind == "pairs" and self.teacher is not None:
             target = teach(self.teacher, batch.queries).to(self.device)
             told["teacher"] = 2.0 * (
@@ -146,6 +179,19 @@ class Trainer:
         numbers["acc_late"] = losses.accuracy(late, positive, ignore)
         numbers["pieces"] = sum(map(len, query_ids)) + sum(map(len, document_ids))
         return torch.stack(list(told.values())).sum(), numbers
+
+    def _others(self, batch: Batch, queries: Encoded, documents: Encoded) -> torch.Tensor | None:
+        """Scores (q, m) of the parts of earlier batches' documents, -∞ where such a part is of
+        the query's own passage or says what its document says."""
+        queue = self.queues.get(batch.kind)
+        if queue is None or not len(queue.owners) or self.step < self.schedule.warmup:
+            return None
+        scores = queries.vectors @ queue.vectors.T / self.schedule.temperature
+        positive = torch.tensor(batch.positive, device=self.device)
+        owners = torch.tensor(batch.passages, device=self.device)[positive]
+        own = owners[:, None] == queue.owners[None, :]
+        same = documents.vectors.detach()[positive] @ queue.vectors.T > SAME
+        return scores.masked_fill(own | same, -1e4)
 
     def _sentence_loss(
         self, batch: Batch, queries: Encoded, documents: Encoded, sentence_of: list[np.ndarray]
@@ -162,6 +208,8 @@ class Trainer:
             documents.tokens[positive],
             documents.weights[positive],
             documents.mask[positive],
+            documents.parts[positive],
+            documents.part_mask[positive],
         )
         sentence = torch.tensor(owners, device=self.device)[positive]
         scores = sentence_similarities(queries, own, sentence, count) * self.scale.exp()
@@ -174,7 +222,6 @@ class Trainer:
     def run(self) -> None:
         """Train to the end of the schedule, saving and validating on the way."""
         s = self.schedule
-        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "schedule.json").write_text(json.dumps(asdict(s), indent=1))
         shares = {"passages": s.passages, "sections": s.sections, "pairs": s.pairs}
         seen, began, clock = 0, time.monotonic(), time.monotonic()

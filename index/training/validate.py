@@ -8,22 +8,39 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from index.parts import part_of_tokens
 from index.training.sources import Passage
-from index.training.student import Encoded, Student, max_similarities, tokenizer_ids
+from index.training.student import (
+    Encoded,
+    Student,
+    max_similarities,
+    part_similarities,
+    tokenizer_ids,
+)
 
 
 @torch.no_grad()
 def encode_all(student: Student, tokenizer: Tokenizer, texts: Sequence[str], limit: int) -> Encoded:
     student.eval()
+    encodings = tokenizer.encode_batch(list(texts))
+    owners = [
+        part_of_tokens(text, np.array([a for a, _ in encoding.offsets[:limit]]))
+        for text, encoding in zip(texts, encodings, strict=True)
+    ]
     with torch.autocast(next(student.parameters()).device.type, torch.bfloat16):
-        encoded = student.encode(tokenizer_ids(tokenizer, texts, limit), bucket_tokens=4096)
+        encoded = student.encode(tokenizer_ids(tokenizer, texts, limit), owners)
     student.train()
     return encoded
 
 
 def rows(encoded: Encoded, index: torch.Tensor) -> Encoded:
     return Encoded(
-        encoded.vectors[index], encoded.tokens[index], encoded.weights[index], encoded.mask[index]
+        encoded.vectors[index],
+        encoded.tokens[index],
+        encoded.weights[index],
+        encoded.mask[index],
+        encoded.parts[index],
+        encoded.part_mask[index],
     )
 
 
@@ -38,7 +55,7 @@ def validate(
     questions: int = 0,
 ) -> dict[str, float]:
     """Every question against every passage, given with its title: Recall@1, @10 and MRR@10 of the
-    sentence vectors, and Recall@1 of MaxSim over their best `candidates`."""
+    part vectors, and Recall@1 of MaxSim over their best `candidates`."""
     texts = [f"{p.title}\n{p.text}" if p.title else p.text for p in passages]
     asked = [(q, n) for n, p in enumerate(passages) for q, _ in p.questions]
     if questions:
@@ -46,7 +63,7 @@ def validate(
     documents = encode_all(student, tokenizer, texts, limit)
     queries = encode_all(student, tokenizer, [q for q, _ in asked], 64)
     gold = torch.tensor([n for _, n in asked], device=documents.vectors.device)
-    scores = queries.vectors @ documents.vectors.T
+    scores = part_similarities(queries.vectors, documents)
     best = scores.topk(min(candidates, len(texts)), dim=1).indices
     rank = (scores > scores.gather(1, gold[:, None])).sum(1)
     late = []

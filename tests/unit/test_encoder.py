@@ -129,6 +129,18 @@ def test_meaning_is_nearer_than_words(encoder: KikuEncoder) -> None:
     assert query[0] @ near > query[0] @ far + 0.1
 
 
+def test_a_question_finds_the_part_that_answers_it(encoder: KikuEncoder) -> None:
+    first = "コンテナはホストのカーネルを共有して、隔離されたプロセスを動かします。"
+    second = "今日の天気は晴れで、午後からは風が強くなるそうなので気をつけてください。"
+    encoded = encoder.encode_documents([first + second, "短い文。", ""])
+    assert encoded.parts is not None
+    assert [len(parts) for parts in encoded.parts] == [2, 1, 1]
+    assert all(np.linalg.norm(p, axis=1).max() <= 1 + 1e-5 for p in encoded.parts)
+    query = encoder.encode_queries(["午後の天気はどうなりますか"]).vectors[0]
+    scores = encoded.parts[0] @ query
+    assert scores[1] > scores[0]
+
+
 def test_it_agrees_with_sentence_transformers(encoder: KikuEncoder) -> None:
     transformers = pytest.importorskip("sentence_transformers")
     model = transformers.SentenceTransformer(str(MODEL), device="cpu").float()
@@ -145,6 +157,23 @@ def test_int8_stays_near_float(encoder: KikuEncoder) -> None:
     for (ours, _, spans), (theirs, _, other) in zip(_parts(exact), _parts(fast), strict=True):
         assert (ours * theirs).sum(1).mean() > 0.96
         assert np.array_equal(spans, other)
+
+
+def test_the_parts_agree_with_torch(encoder: KikuEncoder) -> None:
+    torch = pytest.importorskip("torch")
+    from tokenizers import Tokenizer
+
+    from index.training.student import Student
+    from index.training.validate import encode_all
+
+    texts = [f"{a}。{b}。" for a, b in zip(_texts(8), reversed(_texts(8)), strict=True)]
+    with torch.no_grad():
+        student = Student.load(MODEL).eval()
+        theirs = encode_all(student, Tokenizer.from_file(str(MODEL / "tokenizer.json")), texts, 256)
+    for i, ours in enumerate(encoder.encode_documents(texts).parts or []):
+        wanted = theirs.parts[i][theirs.part_mask[i]].numpy()
+        cosines = (ours * wanted).sum(1) / np.linalg.norm(ours, axis=1)
+        assert (cosines / np.linalg.norm(wanted, axis=1)).min() > 0.96  # int8 against bfloat16
 
 
 def test_the_token_head_agrees_with_torch(encoder: KikuEncoder) -> None:

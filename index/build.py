@@ -198,7 +198,7 @@ def _finish(
         encoder=identity(encoder),
         documents=writer.documents,
         chunks=writer.chunks,
-        vectors=FaissVectors.open(folder / "vectors.faiss").kind if encoder else "",
+        vectors=FaissVectors.open(folder).kind if encoder else "",
         collections=tuple(collections),
         roots=tuple(str(root) for root in roots),
         reading=reading,

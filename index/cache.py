@@ -17,22 +17,22 @@ import numpy as np
 from index.lexical import Terms
 
 # Of the tables below: a cache of another version is thrown away.
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS words (maker TEXT, digest BLOB, lengths BLOB, keys BLOB, counts BLOB,
   names TEXT, UNIQUE (maker, digest));
-CREATE TABLE IF NOT EXISTS embeddings (maker TEXT, digest BLOB, vector BLOB, tokens BLOB,
-  starts BLOB, UNIQUE (maker, digest));
+CREATE TABLE IF NOT EXISTS embeddings (maker TEXT, digest BLOB, dimension INTEGER,
+  vectors BLOB, tokens BLOB, starts BLOB, UNIQUE (maker, digest));
 """
 SPARE = 10_000  # rows that may lie unused before they are removed
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The vectors of one chunk: float32 (dimension,), int8 (tokens, token dimension) and uint16
-    (tokens,); see `TokenVectors` for the last two."""
+    """The vectors of one chunk: float32 (vectors, dimension), int8 (tokens, token dimension) and
+    uint16 (tokens,); see `TokenVectors` for the last two."""
 
-    vector: np.ndarray
+    vectors: np.ndarray
     tokens: np.ndarray
     starts: np.ndarray
 
@@ -100,7 +100,8 @@ class Cache:
             digest = _digest([text])
             self._used["embeddings"].add(digest)
             row = self._database.execute(
-                "SELECT vector, tokens, starts FROM embeddings WHERE maker = ? AND digest = ?",
+                "SELECT dimension, vectors, tokens, starts FROM embeddings"
+                " WHERE maker = ? AND digest = ?",
                 (maker, digest),
             ).fetchone()
             found.append(None if row is None else _embedding(row, token_dimension))
@@ -109,11 +110,12 @@ class Cache:
     def put_embedding(self, maker: str, text: str, embedding: Embedding) -> None:
         """Keeps the vectors of a text."""
         self._database.execute(
-            "INSERT OR REPLACE INTO embeddings VALUES (?,?,?,?,?)",
+            "INSERT OR REPLACE INTO embeddings VALUES (?,?,?,?,?,?)",
             (
                 maker,
                 _digest([text]),
-                embedding.vector.tobytes(),
+                embedding.vectors.shape[1],
+                embedding.vectors.tobytes(),
                 embedding.tokens.tobytes(),
                 embedding.starts.tobytes(),
             ),
@@ -169,10 +171,10 @@ def _digest(texts: Sequence[str]) -> bytes:
     return digest.digest()
 
 
-def _embedding(row: tuple[bytes, bytes, bytes], dimension: int) -> Embedding:
-    vector, tokens, starts = row
+def _embedding(row: tuple[int, bytes, bytes, bytes], token_dimension: int) -> Embedding:
+    dimension, vectors, tokens, starts = row
     return Embedding(
-        np.frombuffer(vector, np.float32),
-        np.frombuffer(tokens, np.int8).reshape(-1, max(1, dimension)),
+        np.frombuffer(vectors, np.float32).reshape(-1, dimension),
+        np.frombuffer(tokens, np.int8).reshape(-1, max(1, token_dimension)),
         np.frombuffer(starts, np.uint16),
     )

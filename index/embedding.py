@@ -96,6 +96,7 @@ def write_vectors(
         ArrayWriter(folder / "tokens.bounds.npy", np.int64) as bounds,
     ):
         bounds.append(np.zeros(1, np.int64))
+        owned = [np.zeros(1, np.int64)]
         for first, end, there in segments(chunks, taken):
             for start in range(first, end, _BATCH if there is None else _COPIED):
                 stop = min(end, start + (_BATCH if there is None else _COPIED))
@@ -109,12 +110,13 @@ def write_vectors(
                     found, new = _embed(batch, encoder, cache)
                     embedded += new
                 for embedding in found:
-                    bounds.append(tokens.rows + embedding.ends)
+                    owned.append(vectors.rows + embedding.vector_ends)
                     vectors.append(embedding.vectors)
+                    bounds.append(tokens.rows + embedding.token_ends)
                     tokens.append(embedding.tokens)
                     starts.append(embedding.starts)
                 progress("encode", stop, chunks)
-    FaissVectors.build(np.load(rows, mmap_mode="r")).save(folder / "vectors.faiss")
+    FaissVectors.build(np.load(rows, mmap_mode="r"), np.concatenate(owned)).save(folder)
     rows.unlink()
     if not encoder.token_dimension:
         for path in folder.glob("tokens.*.npy"):
@@ -124,25 +126,26 @@ def write_vectors(
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The vectors of some chunks, float32 (n, dimension), their tokens one after the other, and
-    where each chunk's tokens end, int64 (n,)."""
+    """The vectors of n chunks, one after the other, and their tokens; and where each chunk's
+    vectors and tokens end, int64 (n,) each."""
 
     vectors: np.ndarray
+    vector_ends: np.ndarray
     tokens: np.ndarray
     starts: np.ndarray
-    ends: np.ndarray
+    token_ends: np.ndarray
 
 
 def _taken_over(old: Generation, first: int, count: int) -> _Rows:
     """The rows of `count` chunks of another generation."""
     assert old.vectors is not None
-    vectors = old.vectors.rows(range(first, first + count))
+    vectors = old.vectors.rows(first, first + count)
     if old.tokens is None:
-        return _Rows(vectors, np.empty((0, 1)), np.empty(0), np.zeros(count, np.int64))
+        return _Rows(*vectors, np.empty((0, 1)), np.empty(0), np.zeros(count, np.int64))
     bounds = old.tokens.bounds[first : first + count + 1]
     start, end = int(bounds[0]), int(bounds[-1])
     return _Rows(
-        vectors, old.tokens.vectors[start:end], old.tokens.starts[start:end], bounds[1:] - start
+        *vectors, old.tokens.vectors[start:end], old.tokens.starts[start:end], bounds[1:] - start
     )
 
 
@@ -162,13 +165,15 @@ def _embed(
                 tokens = np.rint(encoding.tokens[row] * 127).astype(np.int8)
                 body = len(batch[place][0]) + 1
                 starts = np.clip(encoding.offsets[row][:, 0] - body + 1, 0, 65535).astype(np.uint16)
-            embedding = Embedding(encoding.vectors[row], tokens, starts)
+            vectors = encoding.parts[row] if encoding.parts else encoding.vectors[row][None]
+            embedding = Embedding(vectors, tokens, starts)
             cache.put_embedding(encoder.fingerprint, whole[place], embedding)
             found[place] = embedding
         cache.save()
-    rows = [
-        _Rows(one.vector[None], one.tokens, one.starts, np.array([len(one.tokens)]))
-        for one in found
-        if one is not None
-    ]
+    rows = [_one(embedding) for embedding in found if embedding is not None]
     return rows, len(missing)
+
+
+def _one(of: Embedding) -> _Rows:
+    vectors, tokens = np.array([len(of.vectors)]), np.array([len(of.tokens)])
+    return _Rows(of.vectors, vectors, of.tokens, of.starts, tokens)

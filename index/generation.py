@@ -22,7 +22,7 @@ from index.records_file import Records
 from index.vectors.contract import VectorIndex
 from index.vectors.faiss import FaissVectors
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _REBUILD = "kiku build で作り直してください。"
 # Larger files are checked by size when opened and by digest in `verify`.
 _DIGEST_AT_OPEN = 16 * 1024 * 1024
@@ -135,7 +135,7 @@ class Generation:
         """The dense leg; None where the generation was built without an encoder."""
         if not self.manifest.encoder.dimension or not self.manifest.chunks:
             return None
-        return FaissVectors.open(self.folder / "vectors.faiss")
+        return FaissVectors.open(self.folder)
 
     @cached_property
     def tokens(self) -> TokenVectors | None:

@@ -243,13 +243,13 @@ class Retriever:
     def _cosines(
         self, encoded: _Encoded | None, positions: list[int], known: dict[int, float]
     ) -> dict[int, float]:
-        """The cosine of every candidate, not only of those that the dense leg put up."""
+        """The dense score of every candidate, not only of those that the dense leg put up."""
         vectors = self._generation.vectors
         missing = [position for position in positions if position not in known]
         if encoded is None or vectors is None or not missing:
             return known
         return known | dict(
-            zip(missing, (vectors.rows(missing) @ encoded.vector).tolist(), strict=True)
+            zip(missing, vectors.scores(encoded.vector, missing).tolist(), strict=True)
         )
 
     def _late(self, encoded: _Encoded | None, positions: list[int]) -> dict[int, float]:

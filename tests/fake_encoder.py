@@ -7,7 +7,9 @@ character that is a letter or a digit is a token.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
@@ -82,3 +84,19 @@ def _direction(name: str, gram: str) -> np.ndarray:
     vector = random.standard_normal(FakeEncoder.token_dimension).astype(np.float32)
     unit: np.ndarray = vector / np.linalg.norm(vector)
     return unit
+
+
+class PartsFakeEncoder(FakeEncoder):
+    """Gives a passage a vector for every line and every sentence too."""
+
+    def __init__(self) -> None:
+        super().__init__("-parts")
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoding:
+        """What `FakeEncoder` gives, and `parts`: (vector of all + vector of the sentence) / 2."""
+        encoding = super().encode_documents(texts)
+        parts = [
+            np.stack([(whole + self._vector(part)) / 2 for part in re.split("[。\n]", text)])
+            for text, whole in zip(texts, encoding.vectors, strict=True)
+        ]
+        return replace(encoding, parts=parts)

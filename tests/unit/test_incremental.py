@@ -18,7 +18,7 @@ from index.generation import current_generation
 from index.records_file import Records
 from index.sources import Rules
 from index.versions import series_name
-from tests.fake_encoder import FakeEncoder
+from tests.fake_encoder import FakeEncoder, PartsFakeEncoder
 
 WORDS = ("総務部", "経理", "containerd", "すずらん", "手順", "dockershim", "休暇", "🙂", "ﾊﾝｶｸ")
 
@@ -52,10 +52,10 @@ def content(home: Path) -> dict[str, bytes | list[tuple[object, ...]]]:
     return found
 
 
-def same_as_from_nothing(home: Path, folder: Path) -> None:
+def same_as_from_nothing(home: Path, folder: Path, encoder: FakeEncoder | None = None) -> None:
     fresh = home.with_name("fresh")
     shutil.rmtree(fresh, ignore_errors=True)
-    build_sources(fresh, [folder], encoder=FakeEncoder())
+    build_sources(fresh, [folder], encoder=encoder or FakeEncoder())
     assert content(home) == content(fresh)
 
 
@@ -165,6 +165,24 @@ def test_renames_and_moves_embed_nothing(tmp_path: Path) -> None:
     report = build_sources(home, [folder], encoder=encoder)
     assert (report.documents, report.embedded, encoder.encoded) == (2, 0, 0)
     same_as_from_nothing(home, folder)
+
+
+def test_every_vector_of_a_passage_is_taken_over(tmp_path: Path) -> None:
+    folder, home = tmp_path / "documents", tmp_path / "home"
+    for number in range(6):
+        text = f"# 題{number}\n\n" + "。".join(WORDS[: number + 1]) + "。"
+        write(folder, f"{number}.md", text)
+    encoder = PartsFakeEncoder()
+    build_sources(home, [folder], encoder=encoder)
+    write(folder, "2.md", "# 題\n\n一つ目。二つ目です。三つ目。")
+    (folder / "4.md").unlink()
+    encoded = encoder.encoded
+    assert build_sources(home, [folder], encoder=encoder).embedded == encoder.encoded - encoded == 1
+    same_as_from_nothing(home, folder, PartsFakeEncoder())
+    shutil.rmtree(home / "generations")  # now from the cache
+    (home / "current").unlink()
+    assert build_sources(home, [folder], encoder=encoder).embedded == 0
+    same_as_from_nothing(home, folder, PartsFakeEncoder())
 
 
 # Older and newer versions of a document

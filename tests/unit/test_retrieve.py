@@ -13,7 +13,7 @@ from index.encoder import Encoding
 from index.records import Document, document_id
 from index.retrieve import Mode, Retriever
 from index.split import sentences
-from tests.fake_encoder import FakeEncoder
+from tests.fake_encoder import FakeEncoder, PartsFakeEncoder
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 COLLECTIONS = ("公開", "人事", "経理")
@@ -79,6 +79,29 @@ def test_ranks_are_those_of_the_legs(retriever: Retriever, question: str) -> Non
             assert hit.lexical_rank == by_words[hit.chunk.id]
         if hit.chunk.id in by_meaning:
             assert hit.dense_rank == by_meaning[hit.chunk.id]
+
+
+def test_a_passage_is_found_by_its_best_sentence(tmp_path: Path) -> None:
+    """Whichever leg puts a passage up, its dense score is that of its best vector."""
+    long = "".join(f"第{n}項では手続き{n}と書類{n}について定める。" for n in range(12))
+    texts = {
+        "long.md": f"{long}慶弔見舞金は総務が払う。",
+        "near.md": "慶弔の見舞いは総務の金で払う係が決める。",
+        "far.md": "会議室は受付で借りる。",
+    }
+    encoder = PartsFakeEncoder()
+    build(tmp_path, [document(name, text) for name, text in texts.items()], encoder=encoder)
+    retriever = Retriever.open(tmp_path, encoder=encoder)
+    question = "慶弔見舞金は総務が払う"
+    vector = encoder.encode_queries([question]).vectors[0]
+    for mode in MODES[:2]:
+        hits = retriever.search(question, 3, mode=mode)
+        for hit in hits:
+            parts = encoder.encode_documents([f"{hit.document.title}\n{hit.chunk.text}"]).parts
+            assert parts is not None
+            assert hit.features["dense"] == pytest.approx((parts[0] @ vector).max(), abs=1e-5)
+        assert hits[0].document.source == "long.md"
+    retriever.close()
 
 
 @pytest.mark.parametrize("mode", MODES)

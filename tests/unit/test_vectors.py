@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from index.errors import IndexDamaged
 from index.vectors.contract import VectorIndex
 from index.vectors.exact import ExactVectors
-from index.vectors.faiss import FaissVectors
+from index.vectors.faiss import FILES, FaissVectors
 
 ROWS, DIMENSION = 600, 24
-Build = Callable[[np.ndarray], VectorIndex]
+Build = Callable[..., VectorIndex]
 
 
 def unit_rows(rows: int = ROWS, seed: int = 1) -> np.ndarray:
@@ -24,9 +29,9 @@ def unit_rows(rows: int = ROWS, seed: int = 1) -> np.ndarray:
 
 
 def saved(kind: str, folder: Path) -> Build:
-    def build(vectors: np.ndarray) -> VectorIndex:
-        FaissVectors.build(vectors, kind=kind).save(folder / "v.faiss")
-        opened = FaissVectors.open(folder / "v.faiss")
+    def build(vectors: np.ndarray, bounds: np.ndarray | None = None) -> VectorIndex:
+        FaissVectors.build(vectors, bounds, kind=kind).save(folder)
+        opened = FaissVectors.open(folder)
         assert opened.kind == kind
         return opened
 
@@ -51,17 +56,28 @@ def build(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
         return ExactVectors
     if how.startswith("saved "):
         return saved(how.removeprefix("saved "), tmp_path)
-    return lambda vectors: FaissVectors.build(vectors, kind=how)
+    return partial(FaissVectors.build, kind=how)
 
 
 def nearest(
-    vectors: np.ndarray, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
+    vectors: np.ndarray,
+    vector: np.ndarray,
+    k: int,
+    allowed: np.ndarray | None = None,
+    bounds: Sequence[int] = range(ROWS + 1),
 ) -> tuple[list[int], list[float]]:
-    """The definition: inner products, sorted."""
-    scores = [float(sum(a * b for a, b in zip(row, vector, strict=True))) for row in vectors]
-    rows = [row for row in range(len(vectors)) if allowed is None or allowed[row]]
-    best = sorted(rows, key=lambda row: -scores[row])[:k]
-    return best, [scores[row] for row in best]
+    """The definition: inner products, the best of each passage, sorted."""
+    products = [float(sum(a * b for a, b in zip(row, vector, strict=True))) for row in vectors]
+    scores = [max(products[start:end]) for start, end in pairwise(bounds)]
+    passages = [one for one in range(len(scores)) if allowed is None or allowed[one]]
+    best = sorted(passages, key=lambda one: -scores[one])[:k]
+    return best, [scores[one] for one in best]
+
+
+def some_bounds(seed: int = 5) -> np.ndarray:
+    """`ROWS` rows shared out among passages of one vector to nine."""
+    ends = np.cumsum(np.random.default_rng(seed).integers(1, 10, ROWS))
+    return np.concatenate([[0], ends[ends < ROWS], [ROWS]])
 
 
 @pytest.mark.parametrize("k", [1, 7, 50])
@@ -123,19 +139,109 @@ def test_more_asked_for_than_there_is(build: Build) -> None:
     assert (np.diff(scores) <= 0).all()
 
 
-def test_gives_back_the_rows_it_was_given(build: Build) -> None:
+@pytest.mark.parametrize("k", [1, 7, 50])
+def test_a_passage_counts_by_its_best_vector(build: Build, k: int) -> None:
+    vectors, bounds = unit_rows(), some_bounds()
+    index = build(vectors, bounds)
+    for vector in unit_rows(5, seed=6):
+        ids, scores = index.search(vector, k)
+        expected, values = nearest(vectors, vector, k, None, bounds.tolist())
+        assert ids.tolist() == expected
+        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 60])
+def test_the_filter_is_about_passages(build: Build, count: int) -> None:
+    vectors, bounds = unit_rows(), some_bounds()
+    index = build(vectors, bounds)
+    allowed = np.zeros(len(bounds) - 1, dtype=bool)
+    allowed[np.random.default_rng(7).permutation(len(allowed))[:count]] = True
+    for vector in unit_rows(5, seed=8):
+        ids, scores = index.search(vector, 10, allowed)
+        expected, values = nearest(vectors, vector, 10, allowed, bounds.tolist())
+        assert ids.tolist() == expected
+        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-6)
+
+
+def test_a_passage_of_very_many_vectors_leaves_room_for_others(build: Build) -> None:
     vectors = unit_rows()
-    index = build(vectors)
-    np.testing.assert_allclose(index.rows([5, 0, 599, 5]), vectors[[5, 0, 599, 5]], rtol=1e-6)
-    assert index.rows([]).shape == (0, DIMENSION)
+    vectors[:500] = vectors[0]
+    bounds = np.array([0, 500, *range(501, ROWS + 1)])
+    ids, scores = build(vectors, bounds).search(vectors[0], 20)
+    assert ids.tolist() == nearest(vectors, vectors[0], 20, None, bounds.tolist())[0]
+    assert scores[0] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_file_that_is_cut_short_is_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "v.faiss"
-    FaissVectors.build(unit_rows()).save(path)
+def test_scores_of_chosen_passages(build: Build) -> None:
+    vectors, bounds = unit_rows(), some_bounds()
+    index, vector = build(vectors, bounds), unit_rows(1, seed=9)[0]
+    ids, scores = index.search(vector, len(bounds) - 1)
+    chosen = np.random.default_rng(10).permutation(len(ids))[:40]
+    found = index.scores(vector, ids[chosen].tolist())
+    np.testing.assert_allclose(found, scores[chosen], rtol=1e-5, atol=1e-6)
+    assert found.dtype == np.float32
+    assert index.scores(vector, []).shape == (0,)
+
+
+def test_gives_back_the_vectors_it_was_given(build: Build) -> None:
+    vectors, bounds = unit_rows(), some_bounds()
+    index = build(vectors, bounds)
+    for first, end in ((0, 1), (3, 9), (len(bounds) - 2, len(bounds) - 1), (4, 4)):
+        rows, ends = index.rows(first, end)
+        np.testing.assert_array_equal(rows, vectors[bounds[first] : bounds[end]])
+        assert ends.tolist() == (bounds[first + 1 : end + 1] - bounds[first]).tolist()
+
+
+def test_no_vectors_at_all(build: Build) -> None:
+    index = build(np.empty((0, DIMENSION), np.float32), np.zeros(1, np.int64))
+    assert index.search(unit_rows(1)[0], 5)[0].tolist() == []
+
+
+@pytest.mark.parametrize("bounds", [[0, 3], [1, 5], [0, 2, 2, 5], [0, 6]])
+def test_a_passage_without_a_vector_is_refused(bounds: list[int]) -> None:
+    with pytest.raises(ValueError, match="every passage"):
+        FaissVectors.build(unit_rows(5), np.array(bounds))
+
+
+SMALL = arrays(np.int8, st.tuples(st.integers(1, 40), st.just(4)), elements=st.integers(-3, 3))
+
+
+@settings(max_examples=150, deadline=None)
+@given(SMALL, st.integers(1, 50), st.data())
+def test_faiss_finds_what_the_oracle_finds(
+    numbers: np.ndarray, k: int, data: st.DataObject
+) -> None:
+    """Whole numbers, so that sums are exact: what ties, ties in both."""
+    vectors = numbers.astype(np.float32)
+    cuts = data.draw(st.sets(st.integers(1, len(vectors)), max_size=len(vectors)))
+    bounds = np.array(sorted({0, len(vectors)} | cuts))
+    passages = len(bounds) - 1
+    mask = arrays(np.bool_, passages)
+    allowed = data.draw(st.none() | mask)
+    vector = data.draw(arrays(np.int8, 4, elements=st.integers(-3, 3))).astype(np.float32)
+    oracle = ExactVectors(vectors, bounds)
+    everything = oracle.scores(vector, range(passages))
+    _, expected = oracle.search(vector, k, allowed)
+    for kind in ("exact", "hnsw"):
+        index = FaissVectors.build(vectors, bounds, kind=kind)
+        ids, scores = index.search(vector, k, allowed)
+        assert len(set(ids.tolist())) == len(ids)
+        assert allowed is None or allowed[ids].all()
+        assert scores.tolist() == everything[ids].tolist()
+        if kind == "exact":
+            assert scores.tolist() == expected.tolist()
+        else:
+            assert len(scores) == len(expected)
+        assert index.scores(vector, ids.tolist()).tolist() == scores.tolist()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_cut_short_is_damaged(tmp_path: Path, name: str) -> None:
+    FaissVectors.build(unit_rows()).save(tmp_path)
+    path = tmp_path / name
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(IndexDamaged, match="faiss"):
-        FaissVectors.open(path)
+    with pytest.raises(IndexDamaged, match=name):
+        FaissVectors.open(tmp_path)
 
 
 def test_a_small_index_is_exact_and_a_large_one_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,18 +10,31 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from secrets import token_hex
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import Select, and_, func, or_, select, text, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from bot.store.database import Database
-from bot.store.tables import SlackQuestionRow as Row
-from bot.store.tables import storable
+from bot.store.tables import SlackQuestionRow, storable
 
 Kind = Literal["message", "edit", "delete", "command", "publish", "greeting"]
 TOLD_AT_ONCE = 50  # people who are told at once that they wait
-_TAKING = 0x4B696B76  # an arbitrary number for pg_advisory_xact_lock
+_TABLE = cast(Table, SlackQuestionRow.__table__)
+_T = _TABLE.c
+_OWED = ("queued", "running", "posting")  # `state != 'done'`, by the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,58 @@ class Job:
         ).hexdigest()
 
 
+def _next() -> Select[tuple[int]]:
+    """The oldest row that is due, or whose owner is gone, in a thread where nothing is running and
+    nothing older waits, and in a channel that is not `busy`."""
+    other = _TABLE.alias().c
+    older = or_(
+        other.event_ts < _T.event_ts,
+        and_(other.event_ts == _T.event_ts, other.number < _T.number),
+    )
+    before = (
+        select(other.number)
+        .where(other.lane == _T.lane, other.number != _T.number, other.state.in_(_OWED))
+        .where(or_(other.state != "queued", older))
+        .exists()
+    )
+    now: BindParameter[Any] = bindparam("now")
+    due = or_(
+        and_(_T.state == "queued", or_(_T.until.is_(None), _T.until <= now)),
+        and_(_T.state.in_(("running", "posting")), _T.until <= now),
+    )
+    query = select(_T.number).where(due, ~before)
+    query = query.where(_T.channel.not_in(bindparam("busy", expanding=True)))
+    return query.order_by(_T.event_ts, _T.number).limit(1)
+
+
+def _waiting() -> Select[Any]:
+    """The rows that wait since `before` and were not told so, with what is owed before each."""
+    place = func.row_number().over(order_by=(_T.event_ts, _T.number)).label("place")
+    owed = select(_T.number, place).where(_T.state.in_(_OWED)).subquery()
+    query = select(_TABLE, owed.c.place).join(owed, owed.c.number == _T.number)
+    query = query.where(_T.state == "queued", _T.attempts == 0, _T.notice == "")
+    query = query.where(_T.received_at < bindparam("before"))
+    return query.order_by(owed.c.place).limit(TOLD_AT_ONCE)
+
+
+# Built once: building one takes longer than running it, and they run at every question.
+_NEXT = _next()
+_CLAIM = (
+    update(_TABLE)
+    .where(_T.number == _NEXT.scalar_subquery())
+    .values(
+        state="running",
+        owner=bindparam("me"),
+        until=bindparam("lease"),
+        attempts=_T.attempts + 1,
+    )
+    .returning(_TABLE)
+)
+_WAITING = _waiting()
+_UNFINISHED = select(func.count()).where(_T.state.in_(_OWED))
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(1265200000)")  # an arbitrary number
+
+
 class Ledger:
     """The table behind the inbox. `owner` names this process; what it has taken on is its own for
     `lease` seconds and must be extended before. Thread-safe, also between processes."""
@@ -78,6 +143,8 @@ class Ledger:
         self._database = database
         self._owner = owner
         self.lease = lease
+        insert = database.insert(_TABLE)
+        self._insert = insert.on_conflict_do_nothing().returning(_T.number)
 
     def add(self, delivery: Delivery) -> bool:
         """Writes a delivery down; False when it is known already. Returns once it is durable."""
@@ -97,71 +164,61 @@ class Ledger:
             **dict.fromkeys(("owner", "notice", "reply_ts", "answer_id"), ""),
         }
         with self._database.write() as session:
-            insert = self._database.insert(Row).values(**values).on_conflict_do_nothing()
-            return session.scalar(insert.returning(Row.number)) is not None
+            return session.scalar(self._insert, values) is not None
 
     def take(self, *, busy_channels: Collection[str] = ()) -> Job | None:
         """The oldest delivery that is due and whose thread is free, now this process's own."""
         now = datetime.now(UTC)
-        chosen = update(Row).where(Row.number == _next(now, busy_channels).scalar_subquery())
-        claim = chosen.values(
-            state="running",
-            owner=self._owner,
-            until=now + timedelta(seconds=self.lease),
-            attempts=Row.attempts + 1,
-        )
+        asked = {"now": now, "busy": list(busy_channels)}
+        with self._database.read() as session:  # mostly there is none, and nobody need wait for it
+            if session.scalar(_NEXT, asked) is None:
+                return None
+        lease = {"me": self._owner, "lease": now + timedelta(seconds=self.lease)}
         with self._database.write() as session:
             if session.get_bind().dialect.name == "postgresql":
                 # Two replicas must not start two rows of one thread at the same moment.
-                session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TAKING})
-            row = session.scalar(claim.returning(Row).execution_options(synchronize_session=False))
+                session.execute(_ONE_AT_A_TIME)
+            row = session.execute(_CLAIM, {**asked, **lease}).first()
             return None if row is None else _job(row)
 
     def extend(self, numbers: Collection[int]) -> None:
         """Keeps what this process has taken on for another lease."""
-        own = and_(Row.owner == self._owner, Row.number.in_(numbers), Row.state != "done")
-        with self._database.write() as session:
-            session.execute(
-                update(Row)
-                .where(own)
-                .values(until=datetime.now(UTC) + timedelta(seconds=self.lease))
-            )
+        own = and_(_T.owner == self._owner, _T.number.in_(numbers), _T.state.in_(_OWED))
+        self._change(own, until=datetime.now(UTC) + timedelta(seconds=self.lease))
 
     def take_over(self) -> None:
         """Makes due at once what dead processes of this host had taken on."""
-        running = select(Row.owner).where(Row.state.in_(("running", "posting"))).distinct()
+        running = select(_T.owner).where(_T.state.in_(("running", "posting"))).distinct()
         with self._database.read() as session:
             dead = [owner for owner in session.scalars(running) if _dead(owner, self._owner)]
         if dead:
-            left = update(Row).where(Row.owner.in_(dead), Row.state != "done")
-            with self._database.write() as session:
-                session.execute(left.values(until=datetime.now(UTC)))
+            self._change(and_(_T.owner.in_(dead), _T.state.in_(_OWED)), until=datetime.now(UTC))
 
     def posting(self, job: Job, answer_id: str) -> bool:
         """Writes down that the reply is about to be posted; False when the job was taken away."""
-        own = update(Row).where(Row.number == job.number, Row.owner == self._owner)
-        with self._database.write() as session:
-            done = session.execute(own.values(state="posting", answer_id=answer_id))
-            return bool(done.rowcount)  # type: ignore[attr-defined]
+        own = and_(_T.number == job.number, _T.owner == self._owner)
+        return self._change(own, state="posting", answer_id=answer_id) > 0
 
     def note(self, number: int, **values: str) -> None:
         """Writes down `notice` or `reply_ts` of a delivery."""
-        with self._database.write() as session:
-            session.execute(update(Row).where(Row.number == number).values(**values))
+        self._change(_T.number == number, **values)
 
     def postpone(self, number: int, seconds: float) -> None:
         """Puts a delivery back, due again after `seconds`."""
         until = datetime.now(UTC) + timedelta(seconds=seconds)
-        with self._database.write() as session:
-            put_back = update(Row).where(Row.number == number)
-            session.execute(put_back.values(state="queued", owner="", until=until))
+        self._change(_T.number == number, state="queued", owner="", until=until)
 
     def finish(self, number: int, *, reply_ts: str = "", answer_id: str = "") -> None:
         """Closes a delivery and drops its text; the row stays, to know the delivery again."""
-        values = {"reply_ts": reply_ts, "answer_id": answer_id, "owner": "", "request": {}}
-        with self._database.write() as session:
-            done = update(Row).where(Row.number == number)
-            session.execute(done.values(state="done", finished_at=datetime.now(UTC), **values))
+        self._change(
+            _T.number == number,
+            state="done",
+            finished_at=datetime.now(UTC),
+            reply_ts=reply_ts,
+            answer_id=answer_id,
+            owner="",
+            request={},
+        )
 
     def reply_to(self, team: str, channel: str, ts: str) -> tuple[str, str] | None:
         """`ts` and answer id of the last reply to a message, None where it was never asked here.
@@ -169,10 +226,10 @@ class Ledger:
         Both are empty for a message that is still waiting or that got no reply.
         """
         query = (
-            select(Row.reply_ts, Row.answer_id)
-            .where(Row.team == team, Row.channel == channel, Row.ts == _short(ts))
-            .where(Row.kind.in_(("message", "edit")))
-            .order_by((Row.reply_ts != "").desc(), Row.number.desc())
+            select(_T.reply_ts, _T.answer_id)
+            .where(_T.team == team, _T.channel == channel, _T.ts == _short(ts))
+            .where(_T.kind.in_(("message", "edit")))
+            .order_by((_T.reply_ts != "").desc(), _T.number.desc())
             .limit(1)
         )
         with self._database.read() as session:
@@ -181,8 +238,8 @@ class Ledger:
 
     def deleted(self, team: str, channel: str, ts: str) -> bool:
         """Whether the message was deleted in Slack since."""
-        query = select(Row.number).where(
-            Row.team == team, Row.channel == channel, Row.ts == _short(ts), Row.kind == "delete"
+        query = select(_T.number).where(
+            _T.team == team, _T.channel == channel, _T.ts == _short(ts), _T.kind == "delete"
         )
         with self._database.read() as session:
             return session.scalar(query.limit(1)) is not None
@@ -190,22 +247,21 @@ class Ledger:
     def unfinished(self) -> int:
         """How many deliveries are not done yet, of all processes."""
         with self._database.read() as session:
-            return session.scalar(select(func.count()).where(Row.state != "done")) or 0
+            return session.scalar(_UNFINISHED) or 0
 
     def waiting(self, longer_than: float) -> list[tuple[Job, int]]:
         """What has waited for `longer_than` seconds and was not told so, each with how many
         deliveries are before it."""
         before = datetime.now(UTC) - timedelta(seconds=longer_than)
-        query = (
-            select(Row)
-            .where(Row.state == "queued", Row.attempts == 0, Row.received_at < before)
-            .where(Row.notice == "")
-            .order_by(Row.event_ts, Row.number)
-            .limit(TOLD_AT_ONCE)
-        )
         with self._database.read() as session:
-            rows = session.scalars(query).all()
-            return [(_job(row), place) for place, row in enumerate(rows)]
+            rows = session.execute(_WAITING, {"before": before}).all()
+        return [(_job(row), row.place - 1) for row in rows]
+
+    def _change(self, which: ColumnElement[bool], **values: Any) -> int:
+        """Gives how many rows were changed."""
+        with self._database.write() as session:
+            done = session.execute(update(_TABLE).where(which).values(**values))
+            return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 @cache
@@ -230,34 +286,10 @@ def _dead(owner: str, own: str) -> bool:
     return False
 
 
-def _next(now: datetime, busy_channels: Collection[str]) -> Select[int]:
-    """The oldest row that is due, or whose owner is gone, in a thread where nothing is running and
-    nothing older waits."""
-    other = aliased(Row)
-    older = or_(
-        other.event_ts < Row.event_ts,
-        and_(other.event_ts == Row.event_ts, other.number < Row.number),
-    )
-    before = (
-        select(other.number)
-        .where(other.lane == Row.lane, other.number != Row.number, other.state != "done")
-        .where(or_(other.state != "queued", older))
-        .exists()
-    )
-    due = or_(
-        and_(Row.state == "queued", or_(Row.until.is_(None), Row.until <= now)),
-        and_(Row.state.in_(("running", "posting")), Row.until <= now),
-    )
-    query = select(Row.number).where(due, ~before)
-    if busy_channels:
-        query = query.where(Row.channel.not_in(busy_channels))
-    return query.order_by(Row.event_ts, Row.number).limit(1)
-
-
-def _job(row: Row) -> Job:
+def _job(row: Row[Any]) -> Job:
     return Job(
         number=row.number,
-        kind=row.kind,  # type: ignore[arg-type]
+        kind=row.kind,
         team=row.team,
         channel=row.channel,
         ts=row.ts,

@@ -10,7 +10,7 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -75,7 +75,7 @@ class Database:
         with _explained(self._engine.url), self._line, self._writer.begin() as session:
             yield session
 
-    def insert(self, table: type[Base]) -> Any:
+    def insert(self, table: type[Base] | Table) -> Any:
         """An INSERT that knows `on_conflict_do_nothing`, which is spelled by dialect."""
         if self._engine.dialect.name == "postgresql":
             return postgresql.insert(table)

@@ -31,6 +31,8 @@ from index.versions import superseded
 from index.workplace import publishing
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from index.encoder import Encoder
 
 _GROUP = 32  # chunks of one document whose words are kept together
@@ -179,7 +181,8 @@ def _finish(
     maker = f"{analyzer_version()} {code_digest('words.py', 'normalize.py', 'lexical.py')}"
     embedded = 0
     try:
-        _write_lexical(folder, records, cache, writer.chunks, maker, progress, taken)
+        of_chunks = records.collections_of_chunks(collections)
+        _write_lexical(folder, records, cache, of_chunks, maker, progress, taken)
         if encoder:
             embedded = write_vectors(
                 folder, records, encoder, cache, writer.chunks, progress, taken
@@ -219,13 +222,14 @@ def _write_lexical(
     folder: Path,
     records: Records,
     cache: Cache,
-    chunks: int,
+    collections: np.ndarray,
     maker: str,
     progress: Progress,
     taken: Taken | None,
 ) -> None:
     if taken and taken.generation.manifest.words != maker:
         taken = None
+    chunks = len(collections)
     writer = LexicalWriter(folder)
     if taken:
         writer.take(taken.generation.folder, taken.chunks)
@@ -237,7 +241,7 @@ def _write_lexical(
                     progress("words", done, chunks)
             cache.save()
     progress("words", chunks, chunks)
-    writer.finish()
+    writer.finish(collections)
 
 
 def _add_terms(

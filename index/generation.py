@@ -147,10 +147,7 @@ class Generation:
     @cached_property
     def chunk_collections(self) -> np.ndarray:
         """Which collection each chunk is in: int16 (chunks,), places in `manifest.collections`."""
-        place = {name: number for number, name in enumerate(self.manifest.collections)}
-        pairs = list(self.records.collections_of_chunks())
-        codes = np.array([place[name] for name, _ in pairs], dtype=np.int16)
-        return np.repeat(codes, [count for _, count in pairs])
+        return self.records.collections_of_chunks(self.manifest.collections)
 
     def open(self) -> None:
         """Opens every part: what is open can be read after its file was removed.

@@ -2,6 +2,7 @@
 
 BM25 scores are computed when the index is built (Lù 2024, "BM25S", arXiv 2407.03618) and lie in
 memory-mapped arrays, one run of (chunk, score) pairs a term, so that a query only adds up runs.
+A run lies in pieces, one a collection: who may see some of them gets scores of those alone.
 
 A term is a 64-bit key: a word is hashed, a character n-gram *is* its code points. Words come from
 SudachiPy; n-grams find what SudachiPy cut otherwise, and parts of misspelt names.
@@ -9,8 +10,9 @@ SudachiPy; n-grams find what SudachiPy cut otherwise, and parts of misspelt name
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import blake2b
@@ -39,8 +41,10 @@ TAG_SHIFT = np.uint64(62)
 _BEYOND = 0x3FFFF  # no letter has a code point as high as this, and itself is none
 _CODE_POINT_BITS = np.uint64(21)
 _HIRAGANA = np.uint64(0x3041), np.uint64(0x309F)
-NAMES_FILE = "lexical.names.txt"
-FILES = ("keys", "bounds", "chunks", "scores", "idf")
+NAMES_FILE = "lexical.names.json"
+# Of each piece of a run: its term, its collection, where it ends, the term's idf. Of each posting:
+# chunk, score and count. Of each chunk its lengths, of each collection what `Statistics` sums up.
+FILES = ("keys", "owners", "bounds", "idf", "chunks", "scores", "counts", "lengths", "totals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +116,73 @@ def _letters() -> np.ndarray:
     return np.fromiter((chr(point).isalnum() for point in range(_BEYOND + 1)), bool, _BEYOND + 1)
 
 
+def kind_of(keys: np.ndarray) -> np.ndarray:
+    """0 for words and 1 for n-grams: int8 (n,)."""
+    kind: np.ndarray = (keys >> TAG_SHIFT != WORD).astype(np.int8)
+    return kind
+
+
 # One thing that a question says, as alternatives: the keys that must all be there, and a weight.
 Group = Sequence[tuple[tuple[int, ...], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What BM25 has to know of all chunks: how many there are, and their mean length in words and
+    in n-grams, float64 (2,)."""
+
+    rows: int
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, totals: np.ndarray) -> Statistics:
+        """`totals` are float64 (collections, 3): chunks, words and n-grams of each. They are whole
+        numbers, so that their sum does not depend on their order."""
+        rows, *lengths = totals.sum(axis=0).tolist()
+        return cls(int(rows), np.array(lengths) / max(1, rows))
+
+    @property
+    def rarest(self) -> float:
+        """The idf of a term that no chunk holds."""
+        return float(np.log(1 + (self.rows + 0.5) / 0.5))
+
+    def idf(self, frequency: np.ndarray) -> np.ndarray:
+        """The idf of terms that so many chunks hold, float32."""
+        rare = (self.rows - frequency + 0.5) / (frequency + 0.5)
+        idf: np.ndarray = np.log(1 + rare).astype(np.float32)
+        return idf
+
+    def saturated(self, counts: np.ndarray, lengths: np.ndarray, kind: np.ndarray) -> np.ndarray:
+        """What counts float32 (n,) are worth before the idf, float32 (n,). `lengths` float64 (n,)
+        are those of their chunks in words or in n-grams, as `kind` (n,) or (1,) says."""
+        mean = np.where(self.mean > 0, self.mean, 1.0)[kind]
+        norm = K1 * (1 - B + B * lengths / mean)
+        worth: np.ndarray = (counts * (K1 + 1) / (counts + norm)).astype(np.float32)
+        return worth
 
 
 class LexicalIndex:
     """BM25 runs of all chunks, written by `LexicalWriter` and read by `open`."""
 
-    def __init__(self, arrays: dict[str, np.ndarray], rows: int, names: Sequence[str]) -> None:
+    def __init__(
+        self, arrays: dict[str, np.ndarray], rows: int, names: Sequence[Sequence[str]]
+    ) -> None:
+        """`names` are those of each collection, ascending."""
+        self._arrays = arrays
         self._keys = arrays["keys"]
         self._bounds = arrays["bounds"]
-        self._chunks = arrays["chunks"]
-        self._scores = arrays["scores"]
-        self._idf = arrays["idf"]
         self._rows = rows
-        self.names = names
+        self._names = names
+        self.statistics = Statistics.of(arrays["totals"])
+        self.names = names[0] if len(names) == 1 else sorted(set().union(*names))
 
     @classmethod
-    def build(cls, bodies: Sequence[Terms], contexts: Sequence[Terms]) -> LexicalIndex:
+    def build(
+        cls,
+        bodies: Sequence[Terms],
+        contexts: Sequence[Terms],
+        collections: Sequence[int] | None = None,
+    ) -> LexicalIndex:
         """An index over a few chunks that lives as long as it is used; see `LexicalWriter`."""
         from index.lexical_writer import LexicalWriter
 
@@ -137,34 +190,39 @@ class LexicalIndex:
             writer = LexicalWriter(Path(folder))
             for body, context in zip(bodies, contexts, strict=True):
                 writer.add(body, context)
-            writer.finish()
+            writer.finish(None if collections is None else np.array(collections, np.int16))
             return cls.open(Path(folder), len(bodies))
 
     @classmethod
     def open(cls, folder: Path, rows: int) -> LexicalIndex:
         """Maps the arrays in `folder` into memory."""
-        arrays = {name: np.load(folder / f"lexical.{name}.npy", mmap_mode="r") for name in FILES}
-        names = (folder / NAMES_FILE).read_text(encoding="utf-8").split("\n")
-        return cls(arrays, rows, names)
+        arrays = {
+            # plain arrays: a memmap asks at each slice whether it still is one
+            name: np.asarray(np.load(folder / f"lexical.{name}.npy", mmap_mode="r"))
+            for name in FILES
+        }
+        return cls(arrays, rows, json.loads((folder / NAMES_FILE).read_text(encoding="utf-8")))
+
+    def within(self, collections: Collection[int]) -> LexicalIndex:
+        """The chunks of some collections, by their numbers, alone. What it scores, holds and names
+        is what an index of nothing else would, and takes no longer for what the others hold."""
+        return _Part(self._arrays, self._rows, self._names, collections)
 
     def run(self, key: int) -> tuple[np.ndarray, np.ndarray]:
-        """The chunks that hold a term, int32 (n,) ascending, and their scores float32 (n,)."""
-        place = int(np.searchsorted(self._keys, np.uint64(key)))
-        if place == len(self._keys) or self._keys[place] != key:
-            return np.empty(0, np.int32), np.empty(0, np.float32)
-        start, end = self._bounds[place : place + 2]
-        return self._chunks[start:end], self._scores[start:end]
+        """The chunks that hold a term, int32 (n,), each once, and their scores float32 (n,)."""
+        first, last = self._pieces(key)
+        start, end = self._bounds[first], self._bounds[last]
+        return self._arrays["chunks"][start:end], self._arrays["scores"][start:end]
 
     def idf(self, key: int) -> float:
         """How rare a term is; a term that no chunk holds is as rare as can be."""
-        place = int(np.searchsorted(self._keys, np.uint64(key)))
-        if place < len(self._keys) and self._keys[place] == key:
-            return float(self._idf[place])
-        return float(np.log(1 + (self._rows + 0.5) / 0.5))
+        first, last = self._pieces(key)
+        return float(self._arrays["idf"][first]) if first < last else self.statistics.rarest
 
     def holds(self, key: int) -> bool:
         """Whether any chunk holds the term."""
-        return len(self.run(key)[0]) > 0
+        first, last = self._pieces(key)
+        return first < last
 
     def score(self, groups: Iterable[Group]) -> np.ndarray:
         """Scores of all chunks, float32 (rows,), 0 where nothing matches.
@@ -190,6 +248,11 @@ class LexicalIndex:
         than one, but less than as many things: their sum over the root of their number."""
         return sum(self.idf(key) for key in keys) / sqrt(len(keys))
 
+    def _pieces(self, key: int) -> tuple[int, int]:
+        """Where the pieces of a term's run begin and end."""
+        first, last = np.searchsorted(self._keys, np.array([key, key + 1], np.uint64)).tolist()
+        return first, last
+
     def _conjunction(self, keys: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         chunks, scores = self.run(keys[0])
         for key in keys[1:]:
@@ -199,3 +262,47 @@ class LexicalIndex:
             )
             scores = scores[left] + more[right]
         return chunks, scores / sqrt(len(keys)) if len(keys) > 1 else scores
+
+
+class _Part(LexicalIndex):
+    """Some collections of an index: its scores are computed when asked for, from their own counts."""
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        rows: int,
+        names: Sequence[Sequence[str]],
+        collections: Collection[int],
+    ) -> None:
+        self._own = frozenset(collections)
+        super().__init__(arrays, rows, [names[number] for number in sorted(self._own)])
+        self.statistics = Statistics.of(arrays["totals"][sorted(self._own)])
+
+    def run(self, key: int) -> tuple[np.ndarray, np.ndarray]:
+        spans = self._spans(key)
+        if not spans:
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        chunks = np.concatenate([self._arrays["chunks"][start:end] for start, end in spans])
+        counts = np.concatenate([self._arrays["counts"][start:end] for start, end in spans])
+        kind = kind_of(np.array([key], np.uint64))
+        lengths = self._arrays["lengths"][chunks, kind]
+        scores = self.statistics.saturated(counts.astype(np.float32), lengths, kind)
+        return chunks, scores * self.statistics.idf(np.array([len(chunks)]))
+
+    def idf(self, key: int) -> float:
+        frequency = sum(end - start for start, end in self._spans(key))
+        return (
+            float(self.statistics.idf(np.array([frequency]))[0])
+            if frequency
+            else self.statistics.rarest
+        )
+
+    def holds(self, key: int) -> bool:
+        return bool(self._spans(key))
+
+    def _spans(self, key: int) -> list[tuple[int, int]]:
+        """Where the postings of a term lie in the collections of this part."""
+        first, last = self._pieces(key)
+        owners = self._arrays["owners"][first:last].tolist()
+        places = (place for place, owner in enumerate(owners, first) if owner in self._own)
+        return [(int(self._bounds[place]), int(self._bounds[place + 1])) for place in places]

@@ -6,16 +6,27 @@ an external merge sort. Idf and length normalisation are known at the end, and a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from index.arrays import ArrayWriter
-from index.lexical import CONTEXT_WEIGHT, FILES, K1, NAMES_FILE, TAG_SHIFT, WORD, B, Terms, word_key
+from index.lexical import (
+    CONTEXT_WEIGHT,
+    NAMES_FILE,
+    Statistics,
+    Terms,
+    kind_of,
+    word_key,
+)
 
 RUN = 4_000_000  # postings sorted at once: 16 bytes each, and 8 for their order
-_KINDS = (np.uint64, np.int64, np.int32, np.float32, np.float32, np.float16)  # FILES, counts
+_OUTPUTS = {
+    "keys": np.uint64, "owners": np.int16, "bounds": np.int64, "idf": np.float32,
+    "chunks": np.int32, "scores": np.float32, "counts": np.float16,
+}  # fmt: skip
 _TYPES = {"keys": np.uint64, "chunks": np.int32, "counts": np.float32}
 
 
@@ -77,47 +88,61 @@ class LexicalWriter:
             [np.arange(here, here + count) for _, here, count in taken] or [np.empty(0, np.int64)]
         )
         self._lengths.append((everywhere, lengths[everywhere]))
-        self._names.update((folder / NAMES_FILE).read_text(encoding="utf-8").split("\n"))
+        self._names.update(*json.loads((folder / NAMES_FILE).read_text(encoding="utf-8")))
 
-    def finish(self) -> None:
-        """Merges the runs into the arrays and the list of names, and removes the runs."""
+    def finish(self, collections: np.ndarray | None = None) -> None:
+        """Merges the runs into the arrays and the lists of names, and removes the runs.
+
+        `collections` says in which each chunk is, int16 (chunks,) counting from 0; None: all in one.
+        """
         self._sort_pending()
-        lengths = np.zeros((self._rows, 2))
-        for chunks, of_chunks in self._lengths:
-            lengths[chunks] = of_chunks
-        mean = lengths.sum(axis=0) / max(1, self._rows)
-        norm = K1 * (1 - B + B * lengths / np.where(mean > 0, mean, 1.0))
-        kinds = dict(zip((*FILES, "counts"), _KINDS, strict=True))
-        outputs = {
-            name: ArrayWriter(self._folder / f"lexical.{name}.npy", kind)
-            for name, kind in kinds.items()
-        }
-        held: set[int] = set()
-        wanted = {word_key(name): name for name in self._names if name}
+        if collections is None:
+            collections = np.zeros(self._rows, np.int16)
+        lengths = self._all_lengths()
+        totals = _totals(lengths, collections)
+        statistics = Statistics.of(totals)
+        outputs = {name: ArrayWriter(self._path(name), kind) for name, kind in _OUTPUTS.items()}
+        wanted = {word_key(name): name for name in self._names}
+        names: list[list[str]] = [[] for _ in totals]
         written = 0
         outputs["bounds"].append(np.zeros(1, np.int64))
-        for keys, chunks, counts in self._ranges():
-            vocabulary, first = np.unique(keys, return_index=True)
-            ends = np.append(first[1:], len(keys))
-            frequency = ends - first
-            idf = np.log(1 + (self._rows - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
-            kind = (keys >> TAG_SHIFT != WORD).astype(np.int8)
-            scores = (counts * (K1 + 1) / (counts + norm[chunks, kind])).astype(np.float32)
-            outputs["keys"].append(vocabulary)
+        for keys, chunks, counts in self._ranges(_order(collections)):
+            owners, kind = collections[chunks], kind_of(keys)
+            starts = _starts(keys, owners)
+            ends = np.append(starts[1:], len(keys))
+            frequency = np.diff(np.append(_starts(keys), len(keys)))
+            idf = np.repeat(statistics.idf(frequency), frequency)
+            scores = statistics.saturated(counts, lengths[chunks, kind], kind)
+            outputs["keys"].append(keys[starts])
+            outputs["owners"].append(owners[starts])
             outputs["bounds"].append((written + ends).astype(np.int64))
+            outputs["idf"].append(idf[starts])
             outputs["chunks"].append(chunks)
-            outputs["scores"].append(scores * np.repeat(idf, frequency))
-            outputs["idf"].append(idf)
+            outputs["scores"].append(scores * idf)
             outputs["counts"].append(counts)
-            held.update(wanted.keys() & set(vocabulary[vocabulary >> TAG_SHIFT == WORD].tolist()))
+            words = starts[kind[starts] == 0]
+            for key, owner in zip(keys[words].tolist(), owners[words].tolist(), strict=True):
+                if key in wanted:  # a name that went away with its last chunk is not
+                    names[owner].append(wanted[key])
             written += len(keys)
         for output in outputs.values():
             output.close()
-        names = "\n".join(sorted(wanted[key] for key in held))  # without those that went away
-        (self._folder / NAMES_FILE).write_text(names, encoding="utf-8")
+        np.save(self._path("lengths"), lengths)
+        np.save(self._path("totals"), totals)
+        text = json.dumps([sorted(of_one) for of_one in names], ensure_ascii=False)
+        (self._folder / NAMES_FILE).write_text(text, encoding="utf-8")
         for run in self._runs:
             for path in run.values():
                 path.unlink()
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"lexical.{name}.npy"
+
+    def _all_lengths(self) -> np.ndarray:
+        lengths = np.zeros((self._rows, 2))
+        for chunks, of_chunks in self._lengths:
+            lengths[chunks] = of_chunks
+        return lengths
 
     def _sort_pending(self) -> None:
         """Writes the pending postings as a run: in order of key, and of chunk where keys are equal."""
@@ -142,8 +167,9 @@ class LexicalWriter:
         self._runs.append({name: self._folder / f".run-{number}.{name}" for name in _TYPES})
         return self._runs[-1]
 
-    def _ranges(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """All postings in order, a range of keys at a time: keys, chunks and counts (postings,)."""
+    def _ranges(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """All postings by key and by their chunks' place in `order`, a range of keys at a time:
+        keys, chunks and counts (postings,)."""
         runs = [
             {name: np.memmap(path, _TYPES[name], mode="r") for name, path in run.items()}
             for run in self._runs
@@ -174,24 +200,41 @@ class LexicalWriter:
             chunks = np.concatenate([piece["chunks"] for piece in slices])
             counts = np.concatenate([piece["counts"] for piece in slices])
             if len(runs) > 1:
-                order = np.argsort(keys, kind="stable")  # merges the runs, each in order itself
-                keys, chunks, counts = keys[order], chunks[order], counts[order]
-                order = _by_chunk(keys, chunks)
-                chunks, counts = chunks[order], counts[order]
+                merged = np.argsort(keys, kind="stable")  # the runs, each in order itself
+                keys, chunks, counts = keys[merged], chunks[merged], counts[merged]
+            places = order[chunks]
+            if ((keys[1:] == keys[:-1]) & (places[1:] < places[:-1])).any():
+                inside = np.lexsort((places, keys))
+                chunks, counts = chunks[inside], counts[inside]
             yield keys, chunks, counts
 
 
-def _by_chunk(keys: np.ndarray, chunks: np.ndarray) -> np.ndarray:
-    """The order that sorts chunks inside each key; keys are sorted already."""
-    after = (keys[1:] == keys[:-1]) & (chunks[1:] < chunks[:-1])
-    if not after.any():
-        return np.arange(len(keys))
-    return np.lexsort((chunks, keys))
+def _order(collections: np.ndarray) -> np.ndarray:
+    """The place of each chunk where the chunks of a collection stand together: int32 (chunks,)."""
+    order = np.empty(len(collections), np.int32)
+    order[np.argsort(collections, kind="stable")] = np.arange(len(collections), dtype=np.int32)
+    return order
+
+
+def _totals(lengths: np.ndarray, collections: np.ndarray) -> np.ndarray:
+    """Of each collection its chunks, words and n-grams: float64 (collections, 3)."""
+    return np.stack(
+        [np.bincount(collections), *(np.bincount(collections, of_kind) for of_kind in lengths.T)],
+        axis=1,
+    ).astype(np.float64)
+
+
+def _starts(*columns: np.ndarray) -> np.ndarray:
+    """The places where sorted rows differ from the one before; the first place too."""
+    new = np.zeros(max(0, len(columns[0]) - 1), bool)
+    for column in columns:
+        new |= column[1:] != column[:-1]
+    return np.append(0, np.flatnonzero(new) + 1)
 
 
 def _lengths(keys: np.ndarray, places: np.ndarray, counts: np.ndarray, rows: int) -> np.ndarray:
     """How long each chunk is in words and in n-grams, float64 (rows, 2)."""
-    word = keys >> TAG_SHIFT == WORD
+    word = kind_of(keys) == 0
     return np.stack(
         [
             np.bincount(places[of_kind], weights=counts[of_kind], minlength=rows)

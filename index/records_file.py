@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from index.records import Chunk, Document, DocumentSummary, Heading, Skipped
 
@@ -19,20 +21,22 @@ CREATE TABLE files (
   position INTEGER PRIMARY KEY, source TEXT UNIQUE, size INTEGER, modified_ns INTEGER,
   changed_ns INTEGER, digest BLOB, encoding TEXT, first_document INTEGER, documents INTEGER);
 CREATE TABLE documents (
-  position INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, text TEXT, source TEXT, collection TEXT,
-  revision TEXT, date TEXT, url TEXT, tags TEXT, media_type TEXT, outline TEXT, pages TEXT,
-  characters INTEGER, first_chunk INTEGER, chunks INTEGER, superseded_by TEXT);
+  position INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, source TEXT, collection TEXT,
+  revision TEXT, date TEXT, url TEXT, tags TEXT, media_type TEXT, characters INTEGER,
+  first_chunk INTEGER, chunks INTEGER, superseded_by TEXT, outline TEXT, pages TEXT, text TEXT);
+CREATE INDEX documents_of ON documents (collection);
 CREATE TABLE chunks (
   position INTEGER PRIMARY KEY, document INTEGER, id TEXT, heading TEXT,
   start INTEGER, end INTEGER, text TEXT);
 CREATE TABLE skipped (file INTEGER, source TEXT, code TEXT, reason TEXT);
 """
 NO_FILE = -1  # `skipped.file` of what was never opened
-_DOCUMENT = (
+DOCUMENT_COLUMNS = (
     "id, title, text, source, collection, revision, date, url, tags, media_type, outline, pages,"
     " superseded_by"
 )
-_SUMMARY = "id, title, source, collection, date, url, characters, chunks, superseded_by"
+Names = Collection[str] | None  # of collections; None: all
+SUMMARY_COLUMNS = "id, title, source, collection, date, url, characters, chunks, superseded_by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Records:
     def chunks(self, positions: Sequence[int]) -> list[tuple[Chunk, DocumentSummary]]:
         """The chunks at these positions, in the order asked for, with their documents."""
         marks = ",".join("?" * len(positions))
-        summary = ", ".join(f"d.{name}" for name in _SUMMARY.split(", "))
+        summary = ", ".join(f"d.{name}" for name in SUMMARY_COLUMNS.split(", "))
         rows = self._database.execute(
             f"SELECT c.position, c.id, c.heading, c.start, c.end, c.text, {summary} FROM chunks c"  # noqa: S608
             f" JOIN documents d ON d.position = c.document WHERE c.position IN ({marks})",
@@ -76,17 +80,20 @@ class Records:
             found[position] = chunk, document
         return [found[int(position)] for position in positions]
 
-    def document(self, identifier: str) -> Document | None:
-        """One document with its text."""
+    def document(self, identifier: str, collections: Names = None) -> Document | None:
+        """One document with its text; None where there is none, or none in `collections`."""
         row = self._database.execute(
-            f"SELECT {_DOCUMENT} FROM documents WHERE id = ?",  # noqa: S608
-            [identifier],
+            f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE id = ?{_within(collections)}",  # noqa: S608
+            [identifier, *(collections or ())],
         ).fetchone()
-        return None if row is None else _document(row)
+        return None if row is None else document_of(row)
 
-    def documents(self) -> Iterator[DocumentSummary]:
-        """All documents, in the order of their sources."""
-        rows = self._database.execute(f"SELECT {_SUMMARY} FROM documents ORDER BY position")  # noqa: S608
+    def documents(self, collections: Names = None) -> Iterator[DocumentSummary]:
+        """The documents of `collections` (None: all), in the order of their sources."""
+        rows = self._database.execute(
+            f"SELECT {SUMMARY_COLUMNS} FROM documents WHERE TRUE{_within(collections)} ORDER BY position",  # noqa: S608
+            [*(collections or ())],
+        )
         return (DocumentSummary(*row) for row in rows)
 
     def passages(self, first: int, end: int) -> Iterator[tuple[int, str, tuple[str, ...], str]]:
@@ -100,11 +107,13 @@ class Records:
         for document, title, heading, text in rows:
             yield document, title, tuple(json.loads(heading)), text
 
-    def collections_of_chunks(self) -> Iterator[tuple[str, int]]:
-        """(collection, number of chunks) of each document, in the order of the chunks."""
-        yield from self._database.execute(
-            "SELECT collection, chunks FROM documents ORDER BY position"
-        )
+    def collections_of_chunks(self, names: Sequence[str]) -> np.ndarray:
+        """Which collection each chunk is in: int16 (chunks,), places in `names`."""
+        place = {name: number for number, name in enumerate(names)}
+        rows = self._database.execute("SELECT collection, chunks FROM documents ORDER BY position")
+        found = [(place[name], count) for name, count in rows]
+        numbers, counts = zip(*found, strict=True) if found else ((), ())
+        return np.repeat(np.array(numbers, np.int16), np.array(counts, np.int64))
 
     def skipped(self) -> list[Skipped]:
         """What the build could not read."""
@@ -129,12 +138,12 @@ class Records:
     def documents_of(self, file: int) -> list[Document]:
         """The documents of the file at a position."""
         rows = self._database.execute(
-            f"SELECT {_DOCUMENT} FROM documents WHERE position >= (SELECT first_document FROM files"  # noqa: S608
+            f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE position >= (SELECT first_document FROM files"  # noqa: S608
             " WHERE position = ?1) AND position < (SELECT first_document + documents FROM files"
             " WHERE position = ?1) ORDER BY position",
             [file],
         )
-        return [_document(row) for row in rows]
+        return [document_of(row) for row in rows]
 
     def skipped_of(self, file: int) -> list[Skipped]:
         """What could not be read of the file at a position."""
@@ -178,13 +187,14 @@ class RecordsWriter:
     def add(self, document: Document, chunks: Sequence[Chunk]) -> None:
         """Adds a document and its chunks."""
         self._database.execute(
-            "INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')",
+            "INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
-                *(self.documents, document.id, document.title, document.text, document.source),
+                *(self.documents, document.id, document.title, document.source),
                 *(document.collection, document.revision, document.date, document.url),
                 *(json.dumps(document.tags, ensure_ascii=False), document.media_type),
+                *(len(document.text), self.chunks, len(chunks), ""),
                 json.dumps([(h.start, h.level, h.title) for h in document.outline]),
-                *(json.dumps(document.pages), len(document.text), self.chunks, len(chunks)),
+                *(json.dumps(document.pages), document.text),
             ),
         )
         self._database.executemany(
@@ -236,9 +246,9 @@ class RecordsWriter:
             (by_file, by_document, first, last),
         )
         run(
-            "INSERT INTO documents SELECT position + ?, id, title, text, source, collection,"
-            " revision, date, url, tags, media_type, outline, pages, characters, first_chunk + ?,"
-            " chunks, '' FROM old.documents WHERE position >= ? AND position < ?",
+            "INSERT INTO documents SELECT position + ?, id, title, source, collection, revision,"
+            " date, url, tags, media_type, characters, first_chunk + ?, chunks, '', outline, pages,"
+            " text FROM old.documents WHERE position >= ? AND position < ?",
             (by_document, by_chunk, document, end),
         )
         run(
@@ -308,7 +318,16 @@ class RecordsWriter:
             self._attached = other
 
 
-def _document(row: tuple[str, ...]) -> Document:
+def _within(collections: Names) -> str:
+    """What keeps a query within collections. It does so inside, so that what is left out costs no
+    time that could be measured."""
+    if collections is None:
+        return ""
+    return f" AND collection IN ({','.join('?' * len(collections))})"
+
+
+def document_of(row: tuple[str, ...]) -> Document:
+    """The document of a row of `DOCUMENT_COLUMNS`."""
     *plain, tags, media_type, outline, pages, superseded_by = row
     identifier, title, text, source, collection, revision, date, url = plain
     return Document(

@@ -12,7 +12,7 @@ import numpy as np
 from index.errors import IndexMismatch
 from index.fuse import fuse
 from index.generation import Generation, current_generation
-from index.lexical import terms
+from index.lexical import LexicalIndex, terms
 from index.normalize import well_formed
 from index.query import Query, Synonyms, understand, version_match
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
@@ -25,12 +25,21 @@ Mode = Literal["hybrid", "dense", "lexical"]
 # How many candidates each leg puts up for the second stage.
 LEXICAL_CANDIDATES = 32
 DENSE_CANDIDATES = 16
+_MOST_PARTS = 64  # sets of collections that stay open
 
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
     vector: np.ndarray
     tokens: QueryTokens | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The words of what may be seen, and which chunks that is: bool (chunks,), None for all."""
+
+    lexical: LexicalIndex
+    allowed: np.ndarray | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,7 @@ class Retriever:
         self._generation = generation
         self._encoder = encoder if generation.manifest.encoder.dimension else None
         self._synonyms = synonyms or Synonyms()
+        self._parts: dict[frozenset[int], _Seen] = {}
 
     @classmethod
     def open(
@@ -114,16 +124,17 @@ class Retriever:
     ) -> Search:
         """Like `search`, with what was understood and the means to score sentences."""
         query = well_formed(query)
-        understood = understand(query, self._generation.lexical, self._synonyms)
-        allowed = self._allowed(collections)
+        seen = self._seen(collections)
+        understood = understand(query, seen.lexical, self._synonyms)
         encoded = self._encode(query) if mode != "lexical" else None
         if encoded is None and mode == "dense":
             mode = "lexical"
-        words, grams = self._lexical_leg(understood, allowed)
+        words = seen.lexical.score(understood.word_groups)
+        grams = seen.lexical.score(understood.gram_groups)
         lexical = words + grams
         lexical_ids = _best(lexical, max(k, LEXICAL_CANDIDATES) if mode == "hybrid" else k)
         dense_ids, dense = self._dense_leg(
-            encoded, allowed, max(k, DENSE_CANDIDATES) if mode == "hybrid" else k
+            encoded, seen.allowed, max(k, DENSE_CANDIDATES) if mode == "hybrid" else k
         )
         if mode == "dense":
             lexical_ids = lexical_ids[:0]
@@ -144,31 +155,33 @@ class Retriever:
 
     def documents(self, collections: frozenset[str] | None = None) -> list[DocumentSummary]:
         """What is indexed, in the order of its sources."""
-        return [
-            document
-            for document in self._generation.records.documents()
-            if collections is None or document.collection in collections
-        ]
+        return list(self._generation.records.documents(collections))
 
     def document(
         self, document_id: str, collections: frozenset[str] | None = None
     ) -> Document | None:
         """One document with its text; None where there is none, or none in `collections`."""
-        document = self._generation.records.document(document_id)
-        if document and collections is not None and document.collection not in collections:
-            return None
-        return document
+        return self._generation.records.document(document_id, collections)
 
     def skipped(self) -> list[Skipped]:
         """What the build could not read."""
         return self._generation.records.skipped()
 
-    def _allowed(self, collections: frozenset[str] | None) -> np.ndarray | None:
+    def _seen(self, collections: frozenset[str] | None) -> _Seen:
+        """The index of what may be seen. What the rest says must change nothing: neither how rare
+        a word is, nor which names it may be a spelling of, nor what anything takes."""
         names = self._generation.manifest.collections
         if collections is None or collections.issuperset(names):
-            return None
-        codes = [place for place, name in enumerate(names) if name in collections]
-        return np.isin(self._generation.chunk_collections, codes)
+            return _Seen(self._generation.lexical, None)
+        numbers = frozenset(place for place, name in enumerate(names) if name in collections)
+        seen = self._parts.get(numbers)
+        if seen is None:
+            allowed = np.isin(self._generation.chunk_collections, sorted(numbers))
+            seen = _Seen(self._generation.lexical.within(numbers), allowed)
+            if len(self._parts) >= _MOST_PARTS:
+                self._parts.clear()
+            self._parts[numbers] = seen
+        return seen
 
     def _encode(self, query: str) -> _Encoded | None:
         if self._encoder is None:
@@ -178,16 +191,6 @@ class Retriever:
         if encoding.tokens is not None and encoding.weights is not None:
             tokens = QueryTokens.of(encoding.tokens[0], encoding.weights[0])
         return _Encoded(encoding.vectors[0], tokens)
-
-    def _lexical_leg(
-        self, query: Query, allowed: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The scores of all chunks by words and by character n-grams."""
-        words = self._generation.lexical.score(query.word_groups)
-        grams = self._generation.lexical.score(query.gram_groups)
-        if allowed is not None:
-            words[~allowed] = grams[~allowed] = 0.0
-        return words, grams
 
     def _dense_leg(
         self, encoded: _Encoded | None, allowed: np.ndarray | None, k: int

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    Update,
     and_,
     bindparam,
     func,
@@ -130,6 +131,23 @@ _CLAIM = (
     )
     .returning(_TABLE)
 )
+_POST = (
+    update(_TABLE)
+    .where(_T.number == bindparam("job"), _T.owner == bindparam("me"))
+    .values(state="posting", answer_id=bindparam("answer"))
+)
+_FINISH = (
+    update(_TABLE)
+    .where(_T.number == bindparam("job"))
+    .values(
+        state="done",
+        finished_at=bindparam("now"),
+        reply_ts=bindparam("reply"),
+        answer_id=bindparam("answer"),
+        owner="",
+        request={},
+    )
+)
 _WAITING = _waiting()
 _UNFINISHED = select(func.count()).where(_T.state.in_(_OWED))
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(1265200000)")  # an arbitrary number
@@ -196,8 +214,7 @@ class Ledger:
 
     def posting(self, job: Job, answer_id: str) -> bool:
         """Writes down that the reply is about to be posted; False when the job was taken away."""
-        own = and_(_T.number == job.number, _T.owner == self._owner)
-        return self._change(own, state="posting", answer_id=answer_id) > 0
+        return self._run(_POST, {"job": job.number, "me": self._owner, "answer": answer_id}) > 0
 
     def note(self, number: int, **values: str) -> None:
         """Writes down `notice` or `reply_ts` of a delivery."""
@@ -210,15 +227,8 @@ class Ledger:
 
     def finish(self, number: int, *, reply_ts: str = "", answer_id: str = "") -> None:
         """Closes a delivery and drops its text; the row stays, to know the delivery again."""
-        self._change(
-            _T.number == number,
-            state="done",
-            finished_at=datetime.now(UTC),
-            reply_ts=reply_ts,
-            answer_id=answer_id,
-            owner="",
-            request={},
-        )
+        now = datetime.now(UTC)
+        self._run(_FINISH, {"job": number, "now": now, "reply": reply_ts, "answer": answer_id})
 
     def reply_to(self, team: str, channel: str, ts: str) -> tuple[str, str] | None:
         """`ts` and answer id of the last reply to a message, None where it was never asked here.
@@ -257,10 +267,13 @@ class Ledger:
             rows = session.execute(_WAITING, {"before": before}).all()
         return [(_job(row), row.place - 1) for row in rows]
 
-    def _change(self, which: ColumnElement[bool], **values: Any) -> int:
+    def _change(self, which: ColumnElement[bool], **values: Any) -> None:
+        self._run(update(_TABLE).where(which).values(**values), {})
+
+    def _run(self, change: Update, values: dict[str, Any]) -> int:
         """Gives how many rows were changed."""
         with self._database.write() as session:
-            done = session.execute(update(_TABLE).where(which).values(**values))
+            done = session.execute(change, values)
             return int(done.rowcount)  # type: ignore[attr-defined]
 
 

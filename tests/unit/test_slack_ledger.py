@@ -149,6 +149,18 @@ def test_busy_channels_are_passed_over(ledger: Ledger) -> None:
     assert job.channel == "C2"
 
 
+def test_those_who_wait_learn_how_many_are_before_them(ledger: Ledger) -> None:
+    for ts in range(3):
+        ledger.add(delivery(ts))
+    assert ledger.take() is not None
+    assert ledger.waiting(60) == []
+    [(first, before), (_, before_second)] = ledger.waiting(0)
+    assert (before, before_second) == (1, 2)  # one is being answered
+    ledger.note(first.number, notice="waiting")
+    ledger.add(delivery(3))
+    assert [before for _, before in ledger.waiting(0)] == [2, 3]  # the one that was told still waits
+
+
 def test_another_process_takes_over_when_the_lease_is_over(store: Store) -> None:
     first = Ledger(store.database, "elsewhere:1:aa", lease=0.3)
     second = Ledger(store.database, "somewhere:2:bb", lease=0.3)

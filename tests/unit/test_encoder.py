@@ -141,57 +141,6 @@ def test_a_question_finds_the_part_that_answers_it(encoder: KikuEncoder) -> None
     assert scores[1] > scores[0]
 
 
-def test_it_agrees_with_sentence_transformers(encoder: KikuEncoder) -> None:
-    transformers = pytest.importorskip("sentence_transformers")
-    model = transformers.SentenceTransformer(str(MODEL), device="cpu").float()
-    texts = _texts(200)
-    theirs = model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-    cosines = (encoder.encode_queries(texts).vectors * theirs).sum(1)
-    assert cosines.min() > 0.999
-
-
-def test_int8_stays_near_float(encoder: KikuEncoder) -> None:
-    texts = _texts(40)
-    exact, fast = encoder.encode_queries(texts), encoder.encode_documents(texts)
-    assert (exact.vectors * fast.vectors).sum(1).min() > 0.97
-    for (ours, _, spans), (theirs, _, other) in zip(_parts(exact), _parts(fast), strict=True):
-        assert (ours * theirs).sum(1).mean() > 0.96
-        assert np.array_equal(spans, other)
-
-
-def test_the_parts_agree_with_torch(encoder: KikuEncoder) -> None:
-    torch = pytest.importorskip("torch")
-    from tokenizers import Tokenizer
-
-    from index.training.student import Student
-    from index.training.validate import encode_all
-
-    texts = [f"{a}。{b}。" for a, b in zip(_texts(8), reversed(_texts(8)), strict=True)]
-    with torch.no_grad():
-        student = Student.load(MODEL).eval()
-        theirs = encode_all(student, Tokenizer.from_file(str(MODEL / "tokenizer.json")), texts, 256)
-    for i, ours in enumerate(encoder.encode_documents(texts).parts or []):
-        wanted = theirs.parts[i][theirs.part_mask[i]].numpy()
-        cosines = (ours * wanted).sum(1) / np.linalg.norm(ours, axis=1)
-        assert (cosines / np.linalg.norm(wanted, axis=1)).min() > 0.96  # int8 against bfloat16
-
-
-def test_the_token_head_agrees_with_torch(encoder: KikuEncoder) -> None:
-    torch = pytest.importorskip("torch")
-    from tokenizers import Tokenizer
-
-    from index.training.student import Student, tokenizer_ids
-
-    texts = _texts(8)
-    ids = tokenizer_ids(Tokenizer.from_file(str(MODEL / "tokenizer.json")), texts, MAX_TOKENS)
-    with torch.no_grad():
-        theirs = Student.load(MODEL).eval().encode(ids)
-    for i, (tokens, weights, _) in enumerate(_parts(encoder.encode_queries(texts))):
-        mask = theirs.mask[i]
-        assert np.allclose(tokens, theirs.tokens[i][mask].numpy(), atol=5e-3)
-        assert np.allclose(weights, theirs.weights[i][mask].numpy(), atol=5e-3)
-
-
 def test_serving_imports_no_torch() -> None:
     code = (
         "import sys; from index.encoder import load_encoder; "
@@ -324,18 +273,6 @@ def _parts(encoded: Encoding) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]
     assert encoded.weights is not None
     assert encoded.offsets is not None
     return list(zip(encoded.tokens, encoded.weights, encoded.offsets, strict=True))
-
-
-def _texts(count: int) -> list[str]:
-    """Japanese, English and mixed texts of one to some 200 pieces."""
-    seeds = [
-        "コンテナは、動かすものとその部品を一つに包んだものである。",
-        "The server restarts every night at 3:00.",
-        "ＶＰＮにつながらないときは、まず証明書の期限を確かめる。",
-        "Kubernetes のPodが Pending のまま動かない！",
-        "経費の締めは毎月25日です。",
-    ]
-    return [seeds[i % 5] * (1 + i % 6) + f"（{i}）" for i in range(count)]
 
 
 def _copy(tmp_path: Path) -> Path:

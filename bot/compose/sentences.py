@@ -62,11 +62,13 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A sentence's place in its passage, the header of its table, and whether it is code."""
+    """A sentence's place in its passage, the header of its table, and whether it is a row of one, or
+    code."""
 
     start: int
     end: int
     header: str = ""
+    row: bool = False
     code: bool = False
 
 
@@ -96,7 +98,9 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
     found = []
     for number, span in enumerate(passage.spans):
         sentence = text[span.start : span.end]
-        near = over | present[max(0, number - 1) : number + 2].any(axis=0)
+        # A row says nothing of the next one; a sentence often leans on the one before it.
+        beside = 0 if span.row else 1
+        near = over | present[max(0, number - beside) : number + beside + 1].any(axis=0)
         features = {
             "passage": hit.score,
             "coverage": query.coverage(present[number]),
@@ -137,16 +141,17 @@ def _spans(text: str, heading: str) -> Iterator[_Span]:
             fenced = not fenced
             continue
         is_row = line.startswith("|")
-        if is_row and not header:
-            header = line
-        header = header if is_row else ""
         following = text[slice(*lines[number + 1])] if number + 1 < len(lines) else ""
-        is_header = is_row and line == header and bool(_RULE.fullmatch(following))
-        if is_header or _RULE.fullmatch(line) or line.strip(" \t#") == heading.strip():
+        if is_row and _RULE.fullmatch(following) and not _RULE.fullmatch(line):
+            header = line
+            continue
+        # A chunk that begins inside a table has rows without a header, not a row for a header.
+        header = header if is_row else ""
+        if _RULE.fullmatch(line) or line.strip(" \t#") == heading.strip():
             continue
         marker = None if is_row or fenced else _MARKER.match(line)
         lead = marker.end() if marker and marker.end() < end - start else 0
-        yield _Span(start + lead, end, header if line != header else "", fenced)
+        yield _Span(start + lead, end, header, is_row, fenced)
 
 
 def _defines(query: Query, sentence: str) -> float:

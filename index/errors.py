@@ -7,6 +7,7 @@ KikuError
 ├── IndexMissing         nothing has been built yet
 ├── IndexDamaged         a file of the index is missing, cut short or changed
 ├── IndexMismatch        the index was built by another encoder or another version
+├── IndexUnavailable     the database that holds the index does not answer
 ├── BuildRunning         another build holds the lock
 ├── HomeUnwritable       the home folder cannot be written: read-only, full, not allowed
 ├── EncoderUnavailable   the encoder cannot be loaded
@@ -67,6 +68,12 @@ class IndexMismatch(KikuError):
     """The index was built by another encoder, tokenizer or format version."""
 
     code = "index_mismatch"
+
+
+class IndexUnavailable(KikuError):
+    """The database that holds the index does not answer, or refuses."""
+
+    code = "index_unavailable"
 
 
 class BuildRunning(KikuError):

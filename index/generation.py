@@ -66,7 +66,16 @@ class Manifest:
     def read(cls, folder: Path) -> Manifest:
         """Reads `manifest.json`. Raises IndexDamaged or, for another format, IndexMismatch."""
         try:
-            raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            text = (folder / "manifest.json").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            text = ""
+        return cls.parse(text, folder.name)
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Manifest:
+        """What `text` wrote, of the generation `name`. Raises what `read` raises."""
+        try:
+            raw = json.loads(text)
             if raw["format_version"] != FORMAT_VERSION:
                 raise IndexMismatch(
                     f"索引の形式は版 {raw['format_version']} ですが、この Kiku が読めるのは版"
@@ -77,17 +86,18 @@ class Manifest:
             raw["files"] = {name: (size, digest) for name, (size, digest) in raw["files"].items()}
             raw["collections"], raw["roots"] = tuple(raw["collections"]), tuple(raw["roots"])
             return cls(**raw)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise IndexDamaged(
-                f"索引 {folder.name} の manifest.json を読めません。", hint=_REBUILD
+                f"索引 {name} の manifest.json を読めません。", hint=_REBUILD
             ) from None
+
+    def text(self) -> str:
+        """The manifest as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
 
     def write(self, folder: Path) -> None:
         """Writes `manifest.json` and forces it to disk."""
-        write_durably(
-            folder / "manifest.json",
-            json.dumps(asdict(self), ensure_ascii=False, indent=1).encode(),
-        )
+        write_durably(folder / "manifest.json", self.text().encode())
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ STATUS_OF_CODE = {
     "index_missing": 503,
     "index_damaged": 503,
     "index_mismatch": 503,
+    "index_unavailable": 503,
     "encoder_unavailable": 503,
     "store_unavailable": 503,
 }

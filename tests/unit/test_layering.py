@@ -26,6 +26,7 @@ FLOORS = {
         ("index.records_file", "index.cache", "index.vectors"),
         ("index.query", "index.generation", "index.versions"),
         ("index.rerank", "index.fuse", "index.workplace", "index.reading", "index.embedding"),
+        ("index.engines",),
         ("index.build", "index.retrieve"),
         ("index.evaluation", "index.training"),
     ),

@@ -1,0 +1,1 @@
+"""Where generations lie and are searched: files beside the service, PostgreSQL, or Milvus."""

@@ -84,4 +84,5 @@ def _citation(number: int, piece: Evidence, document: Document) -> Citation:
         page=bisect_right(document.pages, piece.start) if document.pages else None,
         date=document.date,
         collection=document.collection,
+        superseded_by=document.superseded_by,
     )

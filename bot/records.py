@@ -43,6 +43,7 @@ class Citation:
     `passage` is the chunk around the quote, beginning at `passage_start`. `score` lies in 0…1.
     `url` opens the source at the quote; `link` is the document's own address, empty if unknown.
     `page` counts from 1, None for a text without pages. `date` is ISO 8601 or empty.
+    `superseded_by` is the id of a newer version of the document, empty where this is the newest.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Citation:
     page: int | None = None
     date: str = ""
     collection: str = ""
+    superseded_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bot.cli.opening import open_kiku
+from bot.messages.answers import older_version
 from index.errors import KikuError, SourceError
 from index.normalize import well_formed
 
@@ -57,7 +58,8 @@ def search(
         return
     for rank, hit in enumerate(hits, 1):
         place = " › ".join(dict.fromkeys((hit.document.title, *hit.chunk.heading)))
-        typer.echo(f"{rank}. {place}（{hit.document.source}） {hit.score:.3f}")
+        older = older_version("ja") if hit.document.superseded_by else ""
+        typer.echo(f"{rank}. {place}（{hit.document.source}）{older} {hit.score:.3f}")
         typer.echo(f"   {' '.join(hit.chunk.text.split())[:160]}")
     if not hits:
         typer.echo("近い箇所はありませんでした。")
@@ -119,7 +121,8 @@ def _shown(answer: Answer) -> str:
     for citation in answer.citations:
         place = " › ".join(dict.fromkeys((citation.title, *citation.heading)))
         quote = " ".join(citation.quote.split())
-        lines += [f"[{citation.number}] {place}（{citation.source}）", f"    「{quote}」"]
+        older = older_version(answer.language) if citation.superseded_by else ""
+        lines += [f"[{citation.number}] {place}（{citation.source}）{older}", f"    「{quote}」"]
     lines.append(f"確信度 {answer.confidence:.0%}・{answer.took_ms:.0f} ミリ秒")
     return "\n".join(lines)
 

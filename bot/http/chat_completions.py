@@ -21,6 +21,7 @@ from bot.http.errors import ApiError
 from bot.http.models import AnswerBody
 from bot.http.routes import ERRORS
 from bot.http.sse import pieces
+from bot.messages.answers import older_version
 from bot.records import Question
 from index.normalize import is_english
 
@@ -215,6 +216,7 @@ def _sources(answer: AnswerBody, base: str) -> str:
         return ""
     lines = [
         f"[{citation.number}] [{_label(citation.title, citation.heading)}]({base}{citation.url})"
+        + (older_version(answer.language) if citation.superseded_by else "")
         for citation in answer.citations
         if f"[{citation.number}]" in answer.answer
     ]

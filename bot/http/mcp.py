@@ -45,6 +45,7 @@ class DocumentPart(BaseModel):
     title: str
     source: str
     date: str
+    superseded_by: str = Field(description="id of a newer version, empty where this is the newest")
     text: str
     start: int
     characters: int = Field(description="length of the whole document")
@@ -149,6 +150,7 @@ def _add_tools(server: MCPServer[Any], service: Service, gate: Gate) -> None:
                 title=document.title,
                 source=document.source,
                 date=document.date,
+                superseded_by=document.superseded_by,
                 text=document.text[start : start + length],
                 start=start,
                 characters=len(document.text),

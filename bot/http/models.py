@@ -12,6 +12,7 @@ from index.records import Document, DocumentSummary, Hit
 MAX_TOP_K = 50
 MAX_HISTORY = 100
 _EXAMPLE_QUESTION = "CentOSのサポートはいつまでですか？"
+_NEWER = "id of a newer version of the document, empty where this is the newest"
 # What a JSON string can hold of real text: no lone surrogate, and something beside white space.
 _NOT_BLANK = r"\S"
 
@@ -118,6 +119,7 @@ class CitationBody(_Response):
     page: int | None = Field(description="page of a paged document, from 1")
     date: str = Field(description="ISO 8601, empty if unknown")
     collection: str
+    superseded_by: str = Field(description=_NEWER)
 
 
 class AnswerBody(_Response):
@@ -153,6 +155,7 @@ class HitBody(_Response):
     score: float
     dense_rank: int | None
     lexical_rank: int | None
+    superseded_by: str = Field(description=_NEWER)
 
     @classmethod
     def of(cls, rank: int, hit: Hit) -> HitBody:
@@ -169,6 +172,7 @@ class HitBody(_Response):
             score=hit.score,
             dense_rank=hit.dense_rank,
             lexical_rank=hit.lexical_rank,
+            superseded_by=document.superseded_by,
         )
 
 
@@ -190,6 +194,7 @@ class DocumentListed(_Response):
     url: str
     characters: int
     chunks: int = Field(description="its passages")
+    superseded_by: str = Field(description=_NEWER)
 
     @classmethod
     def of(cls, summary: DocumentSummary) -> DocumentListed:
@@ -225,6 +230,7 @@ class DocumentBody(_Response):
     media_type: str
     outline: list[HeadingBody]
     pages: list[int] = Field(description="the offset at which each page starts")
+    superseded_by: str = Field(description=_NEWER)
 
     @classmethod
     def of(cls, document: Document) -> DocumentBody:

@@ -36,6 +36,11 @@ def not_found(language: Language, *, passages: bool) -> str:
     return (_NOT_FOUND if passages else _NOTHING_NEAR)[language]
 
 
+def older_version(language: Language) -> str:
+    """What stands behind a source of which there is a newer version."""
+    return "（旧版）" if language == "ja" else " (older version)"
+
+
 def empty_question(language: Language = "ja") -> tuple[str, str]:
     """What is wrong with an empty question, and what to do."""
     return _EMPTY[language]

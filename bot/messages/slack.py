@@ -34,6 +34,7 @@ class SlackMessages:
     already_answered: str
     nearest: str
     related: str
+    older: str
     rephrase_title: str
     rephrase: tuple[str, ...]
     more_sources: str
@@ -91,6 +92,7 @@ SLACK: dict[Language, SlackMessages] = {
         already_answered="この質問には、すでにスレッドで答えています。",
         nearest="近い内容の箇所",
         related="関連する箇所:",
+        older="旧版",
         rephrase_title="見つけやすくするには",
         rephrase=(
             "製品名や手続きの名前など、文書に出てきそうな言葉を入れる",
@@ -157,6 +159,7 @@ SLACK: dict[Language, SlackMessages] = {
         already_answered="This question has been answered in its thread already.",
         nearest="Nearest passages",
         related="See also:",
+        older="older version",
         rephrase_title="To find more",
         rephrase=(
             "Use words that the documents use: names of products or procedures",

@@ -28,6 +28,7 @@ LINK_CHARS = 3_000
 BUTTON_CHARS = 2_000
 RELATED = 3  # places listed that were found too, if they score half as high as what was used
 RELATED_SCORE = 0.5
+RELATED_CHARS = 80
 NEAREST, NEAREST_CONTEXT = 3, 80  # what is shown of the nearest passages, where none answers
 # How many citations are shown, with how many characters around each quote: the first that fits.
 DETAIL = ((8, 300), (8, 120), (8, 0), (4, 0), (2, 0), (1, 0), (0, 0))
@@ -36,8 +37,10 @@ DETAIL = ((8, 300), (8, 120), (8, 0), (4, 0), (2, 0), (1, 0), (0, 0))
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Headings, fences, the line under the head of a table, bold, code.
 _MARKS = re.compile(
-    r"^ {0,3}#{1,6} .*\n?|^ {0,3}(?:```|~~~).*\n?|^[|: -]*-[|: -]*\n|\*\*|`", re.MULTILINE
+    r"^ {0,3}#{1,6} .*\n?|^ {0,3}(?:```|~~~).*\n?|^[|: -]*-[|: -]*$\n?|\*\*|`", re.MULTILINE
 )
+_ROW = re.compile(r"^ *\|.*\|? *$", re.MULTILINE)
+_SENTENCE = re.compile(r"[。！？!?\n][」』）)]*")
 _EMOJI = re.compile(r":(?=[\w+'-]+:)")
 
 
@@ -66,7 +69,7 @@ def answer_message(
         blocks = [*head, *_citation_blocks(answer, texts, public_url, count, context), *tail]
         if len(json.dumps(blocks, ensure_ascii=False)) <= MESSAGE_CHARS:
             break
-    return plain(answer.answer), blocks
+    return plain(_readable(answer.answer)), blocks
 
 
 def text_message(text: str) -> tuple[str, list[Block]]:
@@ -124,7 +127,17 @@ def note_block(*lines: str) -> Block:
 
 def link_of(citation: Citation, public_url: str) -> str:
     """Where a citation leads: the document's own address or its page in Kiku; "" for nowhere."""
-    for url in (citation.link, public_url and public_url.rstrip("/") + citation.url):
+    return _address(citation.link, citation.url, public_url)
+
+
+def linked(label: str, own: str, page: str, public_url: str) -> Block:
+    """A label that leads to the address `own`, else to a `page` of the service, if to anywhere."""
+    url = _address(own, page, public_url)
+    return {"type": "link", "url": url, "text": label} if url else words(label)
+
+
+def _address(own: str, page: str, public_url: str) -> str:
+    for url in (own, public_url and public_url.rstrip("/") + page):
         if re.match(r"https?://[^\s<>|]+$", url) and len(url) <= LINK_CHARS:
             return url
     return ""
@@ -135,7 +148,7 @@ def _part(part: str | Block) -> Block:
 
 
 def _answer_block(answer: Answer) -> Block:
-    return rich_text(section(cut(answer.answer, ANSWER_CHARS)))
+    return rich_text(section(cut(_readable(answer.answer), ANSWER_CHARS)))
 
 
 def _citation_blocks(
@@ -172,28 +185,53 @@ def _citation_block(citation: Citation, answer: Answer, public_url: str, context
             words(f"[{citation.number}] "),
             _place(citation, public_url),
             *([words(details)] if details else []),
+            *_older(citation, SLACK[answer.language]),
         ),
         {"type": "rich_text_quote", "elements": _passage(citation, answer, context)},
     )
 
 
 def _related_block(related: Sequence[Citation], texts: SlackMessages, public_url: str) -> Block:
-    parts = [part for one in related for part in (words("　"), _place(one, public_url))]
-    return rich_text(section(words(texts.related), *parts))
+    """Places that the answer does not stand on, each with what is said there, cut short."""
+    lines = [
+        section(
+            words(f"[{one.number}] "),
+            _place(one, public_url),
+            *_older(one, texts),
+            words("　" + cut(_line(one.quote), RELATED_CHARS)),
+        )
+        for one in related
+    ]
+    title = section(words(texts.related, bold=True))
+    return rich_text(title, {"type": "rich_text_list", "style": "bullet", "elements": lines})
 
 
 def _place(citation: Citation, public_url: str) -> Block:
     """Title › heading, linked where there is somewhere to go."""
     place = [citation.title, *(title for title in citation.heading if title != citation.title)]
     label = cut(" › ".join(place), LABEL_CHARS)
-    url = link_of(citation, public_url)
-    return {"type": "link", "url": url, "text": label} if url else words(label)
+    return linked(label, citation.link, citation.url, public_url)
 
 
-def _tidy(surroundings: str) -> str:
-    """The text around a quote without the marks of Markdown, its headings and empty lines."""
-    text = _MARKS.sub("", _INVISIBLE.sub("", surroundings))
+def _older(citation: Citation, texts: SlackMessages) -> list[Block]:
+    """The mark of a document of which there is a newer version."""
+    return [words(f"　{texts.older}", italic=True)] if citation.superseded_by else []
+
+
+def _tidy(text: str) -> str:
+    """Text of a document without the marks of Markdown, its headings and empty lines; the cells of
+    a table with strokes between them."""
+    text = _MARKS.sub("", _INVISIBLE.sub("", text))
+    text = _ROW.sub(lambda row: " / ".join(_cells(row[0])), text)
     return re.sub(r"\n{2,}", "\n", text)
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.split("|") if cell.strip()]
+
+
+def _line(text: str) -> str:
+    return " ".join(_tidy(text).split())
 
 
 def _page(citation: Citation, answer: Answer) -> str:
@@ -204,17 +242,39 @@ def _page(citation: Citation, answer: Answer) -> str:
 
 def _passage(citation: Citation, answer: Answer, context: int) -> list[Block]:
     """The quote in bold (the nearest passages of `not_found` are not), in its surroundings."""
-    quote = words(
-        cut(citation.quote, QUOTE_CHARS), **({"bold": True} if answer.status == "answered" else {})
-    )
+    bold = {"bold": True} if answer.status == "answered" else {}
+    quote = words(cut(_readable(citation.quote), QUOTE_CHARS), **bold)
     first, last = (place - citation.passage_start for place in (citation.start, citation.end))
     if context == 0 or citation.passage[first:last] != citation.quote:
         return [quote]
-    before = _tidy(citation.passage[max(0, first - context) : first]).lstrip()
-    after = _tidy(citation.passage[last : last + context]).rstrip()
-    before = ("…" if first > context else "") + before
-    after += "…" if len(citation.passage) > last + context else ""
+    before, after = _before(citation.passage[:first], context), citation.passage[last:]
+    after = _after(after, context)
     return [*([words(before)] if before else []), quote, *([words(after)] if after else [])]
+
+
+def _readable(quote: str) -> str:
+    """A quote to the letter, but for the strokes of a table and the fences of a program."""
+    if not re.search(r"^ *(?:\||```|~~~)", quote, re.MULTILINE):
+        return quote
+    return re.sub(r" / (\[\d+\])$", r" \1", _tidy(quote), flags=re.MULTILINE)
+
+
+def _before(text: str, limit: int) -> str:
+    """The last sentences of `text` within `limit`; where the last is longer, its end."""
+    if len(text) <= limit:
+        return _tidy(text).lstrip()
+    near = text[-limit:]
+    end = _SENTENCE.search(near)
+    return "…" + _tidy(near[end.end() :] if end and end.end() < len(near) else near).lstrip()
+
+
+def _after(text: str, limit: int) -> str:
+    """The first sentences of `text` within `limit`; where the first is longer, its beginning."""
+    if len(text) <= limit:
+        return _tidy(text).rstrip()
+    near = text[:limit]
+    ends = [end.end() for end in _SENTENCE.finditer(near)]
+    return _tidy(near[: ends[-1]] if ends else near).rstrip() + "…"
 
 
 def _feedback_block(answer: Answer, texts: SlackMessages) -> Block:

@@ -135,6 +135,7 @@ class CitationRow(Base):
     page: Mapped[int | None]
     date: Mapped[str]
     collection: Mapped[str]
+    superseded_by: Mapped[str] = mapped_column(server_default="")
 
 
 class RatingRow(Base):

@@ -35,6 +35,8 @@ _WORDS = {
         "cut": "長い文書のため、引用箇所の前後だけを表示しています。",
         "raw": "この引用は整形すると見えない部分にあるため、原文のまま表示しています。",
         "path": "見出し",
+        "older": "これは古い版です。",
+        "newer": "新しい版を開く",
     },
     "en": {
         "title": "Source",
@@ -49,6 +51,8 @@ _WORDS = {
         "cut": "This document is long: only the part around the quote is shown.",
         "raw": "The quote lies where formatting would hide it, so the text is shown as it is.",
         "path": "Headings",
+        "older": "This is an older version.",
+        "newer": "Open the newer one",
     },
 }
 
@@ -77,7 +81,8 @@ def render_source(
         language=language,
         title=escape(title),
         header=_header(document, title, first if quote else 0, quote, body, words),
-        notes="".join(f'<p class="note">{escape(words[note])}</p>' for note in notes),
+        notes=_older(document, words)
+        + "".join(f'<p class="note">{escape(words[note])}</p>' for note in notes),
         text_language="ja" if _KANA.search(text) else language,
         body=body,
         home=escape(words["home"]),
@@ -164,6 +169,14 @@ def _header(
         out.append(f'<ol class="trail" aria-label="{escape(words["path"])}">{steps}</ol>')
     out.append(f'<p class="actions">{_actions(document, quote, words)}</p>')
     return "\n".join(out)
+
+
+def _older(document: Document, words: dict[str, str]) -> str:
+    """The way to the newer version of a document, where there is one."""
+    if not document.superseded_by:
+        return ""
+    link = f'<a href="/sources/{escape(document.superseded_by)}">{escape(words["newer"])}</a>'
+    return f'<p class="note">{escape(words["older"])} {link}</p>'
 
 
 def _actions(document: Document, quote: str, words: dict[str, str]) -> str:

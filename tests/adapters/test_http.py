@@ -131,7 +131,7 @@ def test_search_ranks_passages(client: TestClient) -> None:
     assert first["text"] == text[first["start"] : first["end"]]
     assert set(first) == {
         "rank", "document_id", "title", "heading", "source", "start", "end", "text", "score",
-        "dense_rank", "lexical_rank",
+        "dense_rank", "lexical_rank", "superseded_by",
     }  # fmt: skip
     assert body["took_ms"] >= 0
 

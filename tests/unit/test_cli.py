@@ -45,6 +45,29 @@ def test_ask_prints_the_answer_and_where_it_stands(cli: Cli) -> None:
     assert "確信度" in ran.out
 
 
+def test_the_newer_version_comes_first_and_the_older_is_marked(cli: Cli, tmp_path: Path) -> None:
+    added = "同乗した者の日当は、運転した者の半分とし、総務部が月末にまとめて支払う。"
+    for year, sum_, more in ((2024, "2,500", ""), (2025, "3,000", added)):
+        (tmp_path / f"旅費規程_{year}.md").write_text(
+            f"---\ntitle: 旅費規程（{year}年4月改定）\ndate: {year}-04-01\n---\n"
+            f"日当は{sum_}円とする。\n\n宿泊費は実費とし、領収書を添える。\n\n申請は前日までに行う。\n\n{more}\n",
+            encoding="utf-8",
+        )
+    assert cli("build", str(tmp_path)).status == 0
+    ran = cli("ask", "日当はいくらですか", "--json")
+    newer, older = json.loads(ran.out)["citations"][:2]
+    assert (newer["date"], newer["superseded_by"]) == ("2025-04-01", "")
+    assert (older["date"], older["superseded_by"]) == ("2024-04-01", newer["document_id"])
+    for command in ("ask", "search"):
+        lines = [
+            line for line in cli(command, "日当はいくらですか").out.splitlines() if ".md" in line
+        ]
+        assert [("旧版" in line, "2024" in line) for line in lines] == [
+            (False, False),
+            (True, True),
+        ]
+
+
 @pytest.mark.usefixtures("home")
 def test_ask_json_is_the_body_of_the_http_answer(cli: Cli) -> None:
     told = body(cli("ask", QUESTION, "--json", "--top-k", "3"))

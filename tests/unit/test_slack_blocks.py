@@ -68,6 +68,16 @@ def test_the_quote_is_bold_in_its_passage_under_its_place() -> None:
     assert "https://kiku.example/sources/d1?start=1&end=2" in json.dumps(blocks)
 
 
+@pytest.mark.parametrize(("language", "mark"), [("ja", "旧版"), ("en", "older version")])
+def test_an_older_version_is_marked(language: Any, mark: str) -> None:
+    older = replace(CITATION, superseded_by="d2")
+    also = replace(older, number=2, title="旅費規程")
+    _, blocks = answer_message(replace(ANSWER, citations=(older, also), language=language))
+    assert words_of(blocks).count(mark) == 2
+    _, blocks = answer_message(replace(ANSWER, language=language))
+    assert mark not in words_of(blocks)
+
+
 def test_what_was_found_and_not_used_is_only_linked() -> None:
     other = replace(CITATION, number=2, title="旅費規程", heading=(), quote="旅費は別です。")
     _, blocks = answer_message(replace(ANSWER, citations=(CITATION, other)))

@@ -288,6 +288,13 @@ def test_the_marked_place_is_the_one_asked_for_not_its_double() -> None:
     )
 
 
+def test_an_older_version_leads_to_the_newer_one() -> None:
+    older = page("日当は2,500円とする。", superseded_by="fedcba9876543210")
+    assert ("a", "href", "/sources/fedcba9876543210") in older.attributes
+    assert "古い版" in older.html
+    assert "古い版" not in page("日当は3,000円とする。").html
+
+
 def test_emphasis_works_beside_japanese_brackets() -> None:
     assert "<strong>「強調」</strong>です" in page("**「強調」**です").html
 

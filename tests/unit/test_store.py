@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ CITATION = Citation(
     page=2,
     date="2026-01-02",
     collection="default",
+    superseded_by="fedcba9876543210",
 )
 
 
@@ -257,6 +259,20 @@ def test_threads_and_two_processes_worth_of_stores_lose_nothing(tmp_path: Path) 
     assert sum(day["up"] for day in stores[0].insights(2)["days"]) == 100
     for store in stores:
         store.close()
+
+
+def test_a_database_of_the_first_version_is_migrated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/kiku.sqlite"
+    with closing(Store.open(url)) as store:
+        told = ask(store, "a1")
+    with sqlite3.connect(tmp_path / "kiku.sqlite") as connection:
+        connection.execute("ALTER TABLE citations DROP COLUMN superseded_by")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    with closing(Store.open(url)) as store:
+        kept = store.answer("a1")
+        assert kept is not None
+        assert kept.answer == replace(told, citations=(replace(CITATION, superseded_by=""),))
+        assert ask(store, "a2") == store.answer("a2").answer  # type: ignore[union-attr]
 
 
 def test_the_migrations_lead_to_the_tables_of_the_code(tmp_path: Path) -> None:

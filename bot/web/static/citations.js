@@ -46,6 +46,7 @@ function card(citation, open, css) {
     citation.date || null,
     citation.source,
   ].filter(Boolean);
+  const older = citation.superseded_by ? el("span", { class: "older", text: t("older") }) : null;
   const node = el("a", { class: css, href: anchored(citation.url), "data-number": citation.number },
     el("span", { class: "number", "aria-hidden": "true", text: citation.number }),
     el("span", { class: "where" },
@@ -53,7 +54,7 @@ function card(citation, open, css) {
       el("strong", { text: citation.title }),
       path.length ? el("span", { class: "path", text: path.join(" › ") }) : null),
     el("q", { class: "quote", lang: languageOf(citation.quote) }, ...inContext(citation)),
-    el("span", { class: "facts" }, ...facts.map((fact) => el("span", { text: fact }))));
+    el("span", { class: "facts" }, older, ...facts.map((fact) => el("span", { text: fact }))));
   node.addEventListener("keydown", moveBetweenCards);
   return opening(node, citation, open);
 }
@@ -107,7 +108,7 @@ export function asMarkdown(question, answer, origin) {
   for (const citation of shown) {
     const place = [citation.title, ...citation.heading.filter((part) => part !== citation.title)].join(" › ");
     const address = new URL(citation.url, origin).href;
-    const facts = [citation.page ? t("page", { n: citation.page }) : "", citation.date].filter(Boolean).join(", ");
+    const facts = [citation.page ? t("page", { n: citation.page }) : "", citation.date, citation.superseded_by ? t("older") : ""].filter(Boolean).join(", ");
     lines.push(...citation.quote.split("\n").map((line) => `> ${line}`), ">");
     lines.push(`> [${citation.number}] [${place.replace(/[[\]]/g, "\\$&")}](${address})${facts ? ` (${facts})` : ""}`, "");
   }

@@ -85,7 +85,7 @@ export async function showDocuments(open) {
     list.replaceChildren(...found.slice(0, SHOWN).map((one) => el("li", {},
       el("button", { type: "button", on: { click: () => { dialog.close(); open(one); } } },
         el("strong", { text: one.title || one.source }),
-        el("span", { text: [one.source, one.date, t("characters", { n: one.characters.toLocaleString(language()) })].filter(Boolean).join("　") })))));
+        el("span", { text: [one.source, one.date, one.superseded_by && t("older"), t("characters", { n: one.characters.toLocaleString(language()) })].filter(Boolean).join("　") })))));
     if (!found.length) list.replaceChildren(el("li", { class: "soft", text: t(all.length ? "documents_none" : "no_documents") }));
     note.hidden = found.length <= SHOWN;
     note.textContent = t("documents_part", { n: SHOWN, total: found.length });

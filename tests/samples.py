@@ -207,8 +207,11 @@ def eml(attachment: tuple[str, bytes] | None = None) -> bytes:
 def slack_export() -> bytes:
     """One public channel with a thread, loose messages, a bot and a join; a private channel."""
     users = [
-        {"id": "U1", "name": "sato", "profile": {"display_name": "佐藤", "real_name": "佐藤花子"}},
-        {"id": "U2", "name": "tanaka", "profile": {"display_name": "", "real_name": "田中一郎"}},
+        {"id": "U1", "name": "sato", "profile": {"display_name": "佐藤", "real_name": "佐藤花子"},
+         "team_id": "T1", "tz_offset": 32400},
+        {"id": "U2", "name": "tanaka", "profile": {"display_name": "", "real_name": "田中一郎"},
+         "team_id": "T1", "tz_offset": 32400},
+        {"id": "U3", "name": "bot", "is_bot": True, "team_id": "T1", "tz_offset": -28800},
     ]
     day = [
         {"type": "message", "user": "U1", "ts": "1793577600.000100", "thread_ts": "1793577600.000100",

@@ -131,7 +131,7 @@ def _document(file: SourceFile, form: Format, part: Part, rules: Rules) -> Docum
         source=source,
         collection=collection,
         date=next((date for said in dates if (date := iso_date(said))), ""),
-        url=web_address(part.url) or (address(rule, file) if rule and rule.url else ""),
+        url=web_address(part.url) or (address(rule, file, part.name) if rule and rule.url else ""),
         tags=tuple(dict.fromkeys((*part.tags, *(rule.tags if rule else ()))))[:MOST_TAGS],
         media_type=part.media_type or form.media_type,
         outline=part.outline,

@@ -4,7 +4,7 @@
 
     [[source]]
     path = "wiki/*"                               # `*` crosses folders; the first match wins
-    url = "https://wiki.example.com/{below}"      # {path} {below} {name} {stem}
+    url = "https://wiki.example.com/{below}"      # {path} {below} {name} {stem} {part}
     collection = "engineering"
     date = "2026-04-01"
     title = "Handbook"                            # for a path that names one file
@@ -93,13 +93,15 @@ def read_rules(
     return Rules(dict(collections or {}), tuple(rules), limits or Limits())
 
 
-def address(rule: SourceRule, file: SourceFile) -> str:
-    """The address of a file by its rule; what stands before the first `*` is not in {below}."""
+def address(rule: SourceRule, file: SourceFile, part: str = "") -> str:
+    """The address of a file by its rule; what stands before the first `*` is not in {below}.
+    `part` is the place inside the file: a page of a wiki's archive."""
     inside = file.inside or file.source
     fixed = rule.path.split("*", 1)[0].rpartition("/")[0]
     below = inside[len(fixed) + 1 :] if fixed and inside.startswith(fixed + "/") else inside
     path = PurePosixPath(inside)
     parts = {"path": inside, "below": below, "name": path.name, "stem": path.stem}
+    parts["part"] = part
     return web_address(re.sub(r"\{(\w+)\}", lambda m: quote(parts.get(m[1], m[0])), rule.url))
 
 

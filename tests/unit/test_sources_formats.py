@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from index.records import Document
-from index.sources import Limits, Loaded, Loader, Rules, discover, load
+from index.sources import Limits, Loaded, Loader, Rules, discover, load, read_rules
 from tests import samples
 
 
@@ -131,14 +133,56 @@ def test_slack_threads_people_and_what_stays_private(tmp_path: Path) -> None:
     assert codes(result) == ["private"]
     thread, loose = result.documents
     assert thread.text == (
-        "佐藤: @田中一郎 VPN がつながりません。手順書 (https://example.com/vpn)は見ました\n\n"
-        "田中一郎: 証明書の期限切れです。<更新>してください"
+        "佐藤（09:00）: @田中一郎 VPN がつながりません。手順書 (https://example.com/vpn)は見ました\n\n"
+        "田中一郎（09:01）: 証明書の期限切れです。<更新>してください"
     )
     assert thread.title.startswith("#general: @田中一郎 VPN")
     assert thread.source == "export.zip#general/1793577600.000100"
     assert thread.date == loose.date == "2026-11-02"
-    assert loose.text == "佐藤: 明日は休みます"
+    assert loose.text == "佐藤（09:06）: 明日は休みます"
+    app = "https://app.slack.com/client/T1/C1/thread"
+    assert [d.url for d in result.documents] == [
+        f"{app}/C1-1793577600.000100",
+        f"{app}/C1-1793578000.0",
+    ]
     assert not any("秘密" in d.text or "デプロイ" in d.text for d in result.documents)
+
+
+def test_slack_messages_link_to_the_workspace_that_a_file_names(tmp_path: Path) -> None:
+    shared = {"title": "図", "permalink": "https://acme.slack.com/files/U1/F1/a.png"}
+    text = 'これは "permalink": "https://evil.slack.com/" ではない'
+    days = [
+        {"type": "message", "user": "U1", "ts": "1793577600.0001", "text": text},
+        {"type": "message", "user": "U1", "ts": "1793577601.000200", "files": [shared],
+         "thread_ts": "1793577601.000200", "text": "図です"},
+        {"type": "message", "user": "U1", "ts": "いつか", "thread_ts": "x", "text": "時刻のない発言"},
+    ]  # fmt: skip
+    archive = samples.zipped(
+        {
+            "users.json": json.dumps([{"id": "U1", "name": "sato", "tz_offset": "9"}]),
+            "channels.json": json.dumps([{"id": "C1", "name": "general"}]),
+            "general/2026-11-02.json": json.dumps(days).replace("/", "\\/"),
+        }
+    )
+    result = loaded(tmp_path, "export.zip", archive)
+    base = "https://acme.slack.com/archives/C1"
+    links = {document.source.rpartition("/")[2]: document.url for document in result.documents}
+    assert links == {
+        "2026-11-02": f"{base}/p1793577600000100",
+        "1793577601.000200": f"{base}/p1793577601000200",
+        "x": "",
+    }
+    assert [d.text for d in result.documents if "時刻" in d.text] == ["sato: 時刻のない発言"]
+
+
+def test_pages_of_an_archive_have_the_addresses_that_sources_toml_gives(tmp_path: Path) -> None:
+    (tmp_path / "wiki.zip").write_bytes(samples.growi_export())
+    (tmp_path / "sources.toml").write_text(
+        '[[source]]\npath = "*.zip"\nurl = "https://wiki.example.com/{part}"\n', encoding="utf-8"
+    )
+    (file,) = discover([tmp_path]).files
+    (page,) = load(file, rules=read_rules([tmp_path])).documents
+    assert page.url == "https://wiki.example.com/" + quote("手順/VPN接続")
 
 
 def test_growi_reads_the_newest_revision_of_public_pages(tmp_path: Path) -> None:

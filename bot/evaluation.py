@@ -21,6 +21,8 @@ from bot.answer import Answerer
 from bot.records import Answer, Citation, Question, Turn
 from bot.settings import Settings
 from bot.wiring import CALIBRATION_FILE, open_encoder, read_calibration, read_synonyms
+from index.engines.choose import choose_engine
+from index.engines.local import LocalEngine
 from index.errors import KikuError
 from index.evaluation import abstention, retrieval
 from index.evaluation.calibration import Calibrated, Logistic, refuse_too_few
@@ -78,11 +80,13 @@ def prepare(
     encoder has read. Raises IndexMissing and the like, EncoderUnavailable, SettingsError.
     """
     encoder, _ = open_encoder(settings)
-    home, ids = settings.home, None
+    home, ids, engine = settings.home, None, choose_engine(settings.store, settings.home)
     if dataset.judged:
         home = settings.home / FOLDER / (corpus or dataset.corpus_digest)
         ids = build_corpus(home, dataset, encoder=encoder, progress=progress)
-    retriever = Retriever.open(home, encoder=encoder, synonyms=read_synonyms(settings))
+        engine = LocalEngine(home)
+    synonyms = read_synonyms(settings)
+    retriever = Retriever.over(engine.open(), encoder=encoder, synonyms=synonyms)
     answerer = Answerer(
         lambda: retriever,
         calibration=read_calibration(settings),

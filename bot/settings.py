@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -72,8 +72,11 @@ class Settings(BaseSettings):
         "", description="sentence-transformers name or folder; empty: the shipped one"
     )
     synonyms: Path = Field(Path("corpus/synonyms.toml"), description="the team's vocabulary")
-    store: Literal["local"] = Field(
-        "local", description="where passages and vectors live; only local so far"
+    store: str = Field(
+        "local",
+        repr=False,
+        pattern=r"^(local$|postgres(ql)?://)",
+        description="where passages and vectors live: local or postgresql://…",
     )
     database: str = Field(
         "", repr=False, description="SQLAlchemy URL; empty: SQLite in the home folder"

@@ -16,14 +16,16 @@ from bot.errors import StoreUnavailable
 from bot.messages.state import NO_VECTORS, WORDS_ONLY
 from bot.settings import Settings
 from bot.store import Store
-from index.errors import EncoderUnavailable, IndexMissing, KikuError
-from index.generation import current_generation, write_durably
+from index.engines.choose import choose_engine
+from index.errors import EncoderUnavailable, IndexMissing, IndexUnavailable, KikuError
+from index.generation import Generation, current_generation, write_durably
 from index.query import Synonyms
 from index.retrieve import Retriever
 
 if TYPE_CHECKING:
     from index.build import BuildReport, Progress
     from index.encoder import Encoder
+    from index.engines.contract import Engine
 
 DEFAULT_ROOT = Path("corpus/documents")
 CALIBRATION_FILE = "calibration.json"
@@ -34,8 +36,8 @@ class CurrentRetriever:
     """The retriever of the generation that is served now; a newly published one is picked up at the
     next question, while questions under way finish on the old one."""
 
-    def __init__(self, home: Path, encoder: Encoder | None, synonyms: Synonyms) -> None:
-        self._home = home
+    def __init__(self, engine: Engine, encoder: Encoder | None, synonyms: Synonyms) -> None:
+        self._engine = engine
         self._encoder = encoder
         self._synonyms = synonyms
         self._opening = Lock()
@@ -46,7 +48,7 @@ class CurrentRetriever:
         """The current retriever. Raises IndexMissing, IndexDamaged or IndexMismatch while there has
         never been a good one; later a bad generation is reported and the good one goes on."""
         try:
-            name = current_generation(self._home).name
+            name = self._engine.served()
         except KikuError:
             if self._open is None:
                 raise
@@ -63,11 +65,14 @@ class CurrentRetriever:
         try:
             # The old one is not closed: questions under way still read it, and the last of them
             # lets go of its files.
-            self._open = Retriever.open(self._home, encoder=self._encoder, synonyms=self._synonyms)
+            self._open = Retriever.over(
+                self._engine.open(), encoder=self._encoder, synonyms=self._synonyms
+            )
         except KikuError as error:
             if self._open is None:
                 raise
-            self._refused = name
+            if not isinstance(error, IndexUnavailable):  # which may be there again in a moment
+                self._refused = name
             _log.error("generation %s is not served: %s", name, error.message)
         return self._open
 
@@ -86,7 +91,8 @@ class Kiku:
         self.settings = settings
         self.encoder = encoder
         self.store = store
-        self._current = CurrentRetriever(settings.home, encoder, read_synonyms(settings))
+        self._engine = choose_engine(settings.store, settings.home)
+        self._current = CurrentRetriever(self._engine, encoder, read_synonyms(settings))
         self.answerer = Answerer(
             self._current.get,
             memory=store,
@@ -105,7 +111,8 @@ class Kiku:
         """Each part with `ok` or a sentence that says what is wrong."""
         state = {"index": "ok", "encoder": "ok", "store": "ok"}
         try:
-            if self.encoder and not self.retriever.dense:
+            dense = self.retriever.dense
+            if self.encoder and not dense:
                 state["encoder"] = NO_VECTORS
         except KikuError as error:
             state["index"] = f"{error.message} {error.hint}".strip()
@@ -122,8 +129,9 @@ class Kiku:
         return build_index(self.settings, (), encoder=self.encoder)
 
     def close(self) -> None:
-        """Lets go of the database."""
+        """Lets go of the databases."""
         self.store.close()
+        self._engine.close()
 
 
 def connect(settings: Settings) -> Kiku:
@@ -170,7 +178,11 @@ def build_index(
     encoder: Encoder | None,
     progress: Progress = lambda stage, done, total: None,
 ) -> BuildReport:
-    """Builds from `roots`, which are then remembered, or from the remembered ones."""
+    """Builds from `roots`, which are then remembered, or from the remembered ones.
+
+    The index is built in the home folder, which remembers what was read and encoded. Where the store
+    is a database, what is new is then copied there.
+    """
     from index.build import build_sources
     from index.sources import read_rules
 
@@ -187,7 +199,25 @@ def build_index(
     if roots:
         remembered = json.dumps([str(path) for path in chosen], ensure_ascii=False)
         write_durably(settings.home / "sources.json", remembered.encode())
-    return report
+    copied = copy_index(settings, settings.store, progress=progress)
+    return replace(report, changed=report.changed or copied)
+
+
+def copy_index(
+    settings: Settings,
+    store: str,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+) -> bool:
+    """Serves the index of the home folder from a store too, as it is: nothing is read or encoded
+    again. False where it was served there already."""
+    engine = choose_engine(store, settings.home)
+    generation = Generation(current_generation(settings.home))
+    try:
+        return engine.publish(generation, keep=settings.keep_generations, progress=progress)
+    finally:
+        generation.close()
+        engine.close()
 
 
 def remembered_roots(home: Path) -> list[Path]:

@@ -16,6 +16,7 @@ app = typer.Typer(
 for command in (
     build.build,
     build.rollback,
+    build.migrate,
     ask.ask,
     ask.search,
     ask.chat,

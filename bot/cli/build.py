@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -103,6 +104,23 @@ def _keep_building(settings: Settings, encoder: Encoder | None, as_json: bool) -
 
 def rollback() -> None:
     """ひとつ前の索引に戻す。"""
-    from index.generation import roll_back
+    from index.engines.choose import choose_engine
 
-    typer.echo(f"索引を {roll_back(load_settings().home)} に戻しました。")
+    settings = load_settings()
+    with closing(choose_engine(settings.store, settings.home)) as engine:
+        typer.echo(f"索引を {engine.roll_back()} に戻しました。")
+
+
+def migrate(
+    to: Annotated[str, typer.Option(help="写す先（postgresql://… など。KIKU_STORE と同じ形）")],
+) -> None:
+    """索引を別の置き場所に写す。読み直しもエンコードもしない。"""
+    from bot.wiring import copy_index
+
+    settings = load_settings({"store": to})
+    with bars(quiet=False) as progress:
+        copied = copy_index(settings, to, progress=building(progress))
+    if copied:
+        typer.echo("索引を写しました。KIKU_STORE をこの置き場所にすると、ここから答えます。")
+    else:
+        typer.echo("同じ索引がもうそこにあります。")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,7 @@ def diagnose(read_settings: Callable[[], Settings]) -> list[Finding]:
 
 def _index(settings: Settings) -> Iterator[Finding]:
     from bot.wiring import open_encoder
+    from index.engines.choose import LOCAL, choose_engine
     from index.generation import Generation, current_generation
     from index.retrieve import Retriever
 
@@ -68,11 +70,12 @@ def _index(settings: Settings) -> Iterator[Finding]:
     except KikuError as error:
         yield _bad("エンコーダー", error)
     try:
-        generation = Generation(current_generation(settings.home))
-        generation.verify()
-        manifest = generation.manifest
-        generation.close()
-        Retriever.open(settings.home, encoder=encoder).close()
+        if settings.store == LOCAL:
+            Generation(current_generation(settings.home)).verify()
+        with closing(choose_engine(settings.store, settings.home)) as engine:
+            retriever = Retriever.over(engine.open(), encoder=encoder)
+            manifest = retriever.manifest
+            retriever.close()
         counts = f"文書 {manifest.documents:,} 件、箇所 {manifest.chunks:,} 件"
         yield Finding("索引", "ok", f"{counts}（{manifest.created}）")
         if encoder and not manifest.encoder.dimension:

@@ -14,6 +14,7 @@ from bot.settings import load_settings
 from index.errors import IndexDamaged, SourceError
 
 if TYPE_CHECKING:
+    from index.engines.contract import Searchable
     from index.records import Document
     from index.records_file import Records
 
@@ -79,7 +80,7 @@ def skipped(as_json: Json = False) -> None:
     typer.echo(f"読めなかったもの {len(found):,} 件")
 
 
-def _find(records: Records, name: str) -> Document:
+def _find(records: Records | Searchable, name: str) -> Document:
     """The document of an id or a path. Raises SourceError for one that is not indexed."""
     identifier = next((d.id for d in records.documents() if name in (d.id, d.source)), name)
     document = records.document(identifier)
@@ -91,15 +92,21 @@ def _find(records: Records, name: str) -> Document:
 
 
 @contextmanager
-def _records() -> Iterator[Records]:
+def _records() -> Iterator[Records | Searchable]:
     """The records that are served; they can be read whatever encoder or tokenizer is installed."""
     import sqlite3
 
+    from index.engines.choose import LOCAL, choose_engine
     from index.generation import Manifest, current_generation
     from index.reading import RECORDS
     from index.records_file import Records
 
-    folder = current_generation(load_settings().home)
+    settings = load_settings()
+    if settings.store != LOCAL:
+        with closing(choose_engine(settings.store, settings.home)) as engine:
+            yield engine.open()
+        return
+    folder = current_generation(settings.home)
     Manifest.read(folder)
     try:
         with closing(Records(folder / RECORDS)) as records:

@@ -150,12 +150,14 @@ def new(
 ) -> None:
     """索引の文書から評価用の質問を下書きし、人が選ぶ。途中でやめて、続きから始められる。"""
     from bot import drafting
+    from index.engines.choose import choose_engine
     from index.evaluation.corpus import FOLDER
     from index.retrieve import Retriever
 
-    home = load_settings().home
-    retriever = Retriever.open(home, encoder=None)
-    file = drafting.QuestionFile(out, home / FOLDER / "skipped.txt")
+    settings = load_settings()
+    engine = choose_engine(settings.store, settings.home)
+    retriever = Retriever.over(engine.open(), encoder=None)
+    file = drafting.QuestionFile(out, settings.home / FOLDER / "skipped.txt")
     if yes:
         found = drafting.new_drafts(retriever, file, count)
         for one in found:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-STAGES = {"read": "文書を読む", "words": "語に分ける", "encode": "意味を読む"}
+STAGES = {
+    "read": "文書を読む", "words": "語に分ける", "encode": "意味を読む",
+    "copy": "箇所を写す", "copy-words": "語を写す", "index": "索引を張る",
+}  # fmt: skip
 T = TypeVar("T")
 
 

@@ -80,11 +80,11 @@ class Searchable(Protocol):
         does it move a score."""
         ...
 
-    def documents(self, collections: Collections) -> list[DocumentSummary]:
+    def documents(self, collections: Collections = None) -> list[DocumentSummary]:
         """What is indexed, in the order of its sources."""
         ...
 
-    def document(self, identifier: str, collections: Collections) -> Document | None:
+    def document(self, identifier: str, collections: Collections = None) -> Document | None:
         """One document with its text; None where there is none, or none in `collections`."""
         ...
 

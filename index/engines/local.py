@@ -73,11 +73,11 @@ class LocalGeneration:
         ]
         return Candidates(found, self._generation.tokens if wanted.tokens else None)
 
-    def documents(self, collections: Collections) -> list[DocumentSummary]:
+    def documents(self, collections: Collections = None) -> list[DocumentSummary]:
         """See `Searchable.documents`."""
         return list(self._generation.records.documents(collections))
 
-    def document(self, identifier: str, collections: Collections) -> Document | None:
+    def document(self, identifier: str, collections: Collections = None) -> Document | None:
         """See `Searchable.document`."""
         return self._generation.records.document(identifier, collections)
 

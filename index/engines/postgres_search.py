@@ -106,7 +106,7 @@ class PostgresGeneration:
                 return found.candidates(self._manifest.encoder.token_dimension)
             floor, limit = found.floor, 4 * limit
 
-    def documents(self, collections: Collections) -> list[DocumentSummary]:
+    def documents(self, collections: Collections = None) -> list[DocumentSummary]:
         """See `Searchable.documents`."""
         rows = self._select(
             f"SELECT {SUMMARY_COLUMNS} FROM documents WHERE collection = ANY (%(names)s)"  # noqa: S608
@@ -115,7 +115,7 @@ class PostgresGeneration:
         )
         return [DocumentSummary(*row) for row in rows]
 
-    def document(self, identifier: str, collections: Collections) -> Document | None:
+    def document(self, identifier: str, collections: Collections = None) -> Document | None:
         """See `Searchable.document`."""
         rows = self._select(
             f"SELECT {DOCUMENT_COLUMNS} FROM documents"  # noqa: S608

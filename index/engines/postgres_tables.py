@@ -159,7 +159,7 @@ def _copy_records(cursor: Cursor[Any], generation: Generation, progress: Progres
                             values[-2] = tokens.vectors[first:last].tobytes()
                             values[-1] = tokens.starts[first:last].tobytes()
                         if place % 1000 == 0:
-                            progress("publish", place, generation.manifest.chunks)
+                            progress("copy", place, generation.manifest.chunks)
                     yield values
 
             declared = ", ".join(f'"{name}" {kind}' for name, kind in columns)
@@ -183,7 +183,7 @@ def _copy_postings(cursor: Cursor[Any], generation: Generation, progress: Progre
             place = [posting.collection, posting.position]
             yield [*place, numbers, sparse, pack(held), *held.lengths.tolist()]
             if posting.position % 1000 == 0:
-                progress("words", posting.position, generation.manifest.chunks)
+                progress("copy-words", posting.position, generation.manifest.chunks)
 
     kinds = ["int2", "int4", "int4[]", "sparsevec", "bytea", "float8", "float8"]
     _copy(cursor, "postings", kinds, rows())

@@ -20,7 +20,7 @@ from index.query import Query
 # Products are added up in another order than here, in float32.
 ROUNDING = 1.0001
 # Which part of the best possible score may be left to terms that are not looked up at first.
-_SHARE = 0.3
+_SHARE = 0.06
 
 
 @dataclass(frozen=True, slots=True)

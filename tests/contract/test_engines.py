@@ -233,6 +233,7 @@ def test_generations_follow_each_other(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_same_is_found_in_jsquad(
     engine: Open, tmp_path_factory: pytest.TempPathFactory, shipped_encoder: Encoder
 ) -> None:

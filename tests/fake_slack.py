@@ -437,6 +437,8 @@ class FakeSlack:
         if envelope:
             envelope.acked_at = time.monotonic()
             envelope.response = answer.get("payload")
+            if view := (envelope.response or {}).get("view"):
+                assert check_view(view) == "", view
 
     def _resend(self) -> None:
         """Sends events again that were not acknowledged in time, at most three times."""
@@ -592,7 +594,11 @@ class FakeSlack:
         if arguments.get("user") not in self.people:
             raise Refused("user_not_in_channel")
         message = self._new_message(channel, arguments)
-        self.ephemeral.append({**message, "channel": channel.id, "only_for": arguments["user"]})
+        thread = arguments.get("thread_ts")
+        replied = any(one.get("thread_ts") == thread != one["ts"] for one in channel.messages)
+        if not thread or replied:  # in a thread without replies nobody is shown it
+            place = {"channel": channel.id, "only_for": arguments["user"]}
+            self.ephemeral.append({**message, **place})
         return {"message_ts": message["ts"]}
 
     def _do_chat_update(self, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def check_view(view: dict[str, Any]) -> str:
     """The error with which Slack would refuse a view; empty for none."""
     try:
         if view["type"] == "modal":
-            for field in ("title", "submit", "close"):
+            asks = any(block["type"] == "input" for block in view["blocks"])
+            for field in ("title", "close", *(["submit"] if asks else [])):
                 _plain(view[field], 24)
             _size(view.get("private_metadata", "x"), 3000)
             _size(view["callback_id"], 255)

@@ -17,16 +17,18 @@ class SlackMessages:
     prompt_about: str
     searching: str
     waiting: str
-    slow_title: str
     failed: str
     not_ready: str
     busy: str
     no_question: str
+    no_text: str
+    thanks: str
     guest: str
     workspace: str
     channel: str
     private_note: str
     shared_note: str
+    not_member: str
     publish: str
     published: str
     publish_refused: str
@@ -61,37 +63,44 @@ class SlackMessages:
     settings_listen: str
     settings_listen_on: str
     settings_saved: str
+    settings_default: str
+    settings_all: str
+    settings_listen_off: str
     settings_refused: str
     settings_only_channels: str
 
 
 SLACK: dict[Language, SlackMessages] = {
     "ja": SlackMessages(
-        greeting="こんにちは。登録された文書から、根拠となる箇所を添えてお答えします。",
+        greeting="こんにちは。登録された文書から、根拠となる箇所を添えてお答えします。"
+        "知りたいことを、そのまま書いてください。",
         prompts_title="たとえば、こんなことを尋ねられます",
         prompt="{topic}とは何ですか？",
         prompt_about="{topic}について教えてください",
         searching="文書を調べています…",
         waiting="順番待ちです（前に{count}件）…",
-        slow_title="調べています",
         failed="申し訳ありません、うまく答えられませんでした。少し待ってもう一度お試しください。"
         "続くようでしたら、受付番号 {reference} を管理者にお伝えください。",
         not_ready="まだ答えの元になる文書の準備ができていません。しばらくしてからお試しください。"
         "続くようでしたら、受付番号 {reference} を管理者にお伝えください。",
         busy="ただいま質問が混み合っています。1分ほど待ってから、もう一度お尋ねください。",
-        no_question="質問を続けて書いてください。例: 「@Kiku 有給休暇は何日もらえますか？」",
+        no_question="質問を続けて書いてください。例:「@Kiku 有給休暇は何日もらえますか？」",
+        no_text="このメッセージには、質問の文がありません。",
+        thanks="お役に立ててよかったです。ほかにも知りたいことがあれば、続けてどうぞ。",
         guest="ゲストや社外の方からの質問には、お答えしない設定になっています。",
         workspace="このワークスペースでは使えない設定になっています。",
         channel="このチャンネルでは使えない設定になっています。",
         private_note="公開範囲の限られた文書にもとづく答えなので、あなただけに表示しています。",
-        shared_note="社外の方もいるチャンネルなので、あなただけに表示しています。",
+        shared_note="社外の方もいる可能性のあるチャンネルなので、あなただけに表示しています。",
+        not_member="Kikuがこの会話に参加していないので、あなただけに表示しています。"
+        "チャンネルなら、/invite @Kiku で招待するとスレッドで答えられます。",
         publish="チャンネルに公開",
         published="{user} さんが {command} で尋ねました: {question}",
         publish_refused="この答えの出典には、このチャンネルに出せない文書があります。",
         publish_gone="この答えはもう残っていません。もう一度お尋ねください。",
         already_answered="この質問には、すでにスレッドで答えています。",
         nearest="近い内容の箇所",
-        related="関連する箇所:",
+        related="関連する箇所",
         older="旧版",
         rephrase_title="見つけやすくするには",
         rephrase=(
@@ -126,39 +135,46 @@ SLACK: dict[Language, SlackMessages] = {
         settings_title="Kikuの設定",
         settings_intro="このチャンネルでの答え方を決めます。",
         settings_collections="答えに使う文書",
-        settings_collections_hint="選ばなければ、公開されている文書すべてを使います。",
+        settings_collections_hint="選ばなければ、初めの設定（ふつうは公開されている文書すべて）に従います。",
         settings_listen="メンションのない質問",
         settings_listen_on="メンションがなくても質問に答える",
-        settings_saved="このチャンネルの設定を保存しました。",
+        settings_saved="保存しました。これからの質問に使われます。",
+        settings_default="{name}（ほかのどれにも入らない文書）",
+        settings_all="初めの設定のとおり",
+        settings_listen_off="メンションされたときだけ答える",
         settings_refused="設定を変えられるのは、ワークスペースの管理者とチャンネルの作成者だけです。",
         settings_only_channels="設定は、チャンネルの中で {command} 設定 と書いて変えてください。",
     ),
     "en": SlackMessages(
-        greeting="Hello. I answer from the documents you registered, and show where it is written.",
+        greeting="Hello. I answer from the documents of your team and show where it is written. "
+        "Just write what you would like to know.",
         prompts_title="You could ask, for example",
         prompt="What is {topic}?",
         prompt_about="Tell me about {topic}",
         searching="is looking through the documents…",
         waiting="has your question in the queue ({count} before it)…",
-        slow_title="Looking",
         failed="Sorry, that did not work. Please try again in a moment. "
         "If it goes on, give your administrator the reference {reference}.",
         not_ready="The documents are not ready yet. Please try again later. "
         "If it goes on, give your administrator the reference {reference}.",
         busy="Too many questions at once. Please ask again in a minute.",
         no_question="Please write your question after the mention: “@Kiku how many days off do I get?”",
+        no_text="There is no question in this message.",
+        thanks="Glad to help. Just ask if there is anything else.",
         guest="Questions of guests and people from other companies are not answered here.",
         workspace="Kiku is not enabled for this workspace.",
         channel="Kiku is not enabled for this channel.",
         private_note="Only you can see this: it is based on documents with limited access.",
-        shared_note="Only you can see this: people from other companies are in this channel.",
+        shared_note="Only you can see this: people from other companies may be in this channel.",
+        not_member="Only you can see this: Kiku is not in this conversation. "
+        "In a channel, /invite @Kiku lets it answer in the thread.",
         publish="Show in channel",
         published="{user} asked with {command}: {question}",
         publish_refused="This answer cites documents that may not be shown in this channel.",
         publish_gone="This answer is no longer kept. Please ask again.",
         already_answered="This question has been answered in its thread already.",
         nearest="Nearest passages",
-        related="See also:",
+        related="See also",
         older="older version",
         rephrase_title="To find more",
         rephrase=(
@@ -193,10 +209,13 @@ SLACK: dict[Language, SlackMessages] = {
         settings_title="Kiku settings",
         settings_intro="How Kiku answers in this channel.",
         settings_collections="Documents to answer from",
-        settings_collections_hint="None chosen: all documents that are not private.",
+        settings_collections_hint="None chosen: as set up, usually all that are not private.",
         settings_listen="Questions without a mention",
         settings_listen_on="Answer questions that do not mention Kiku",
-        settings_saved="The settings of this channel are saved.",
+        settings_saved="Saved. They hold for questions from now on.",
+        settings_default="{name} (documents in no other collection)",
+        settings_all="As set up",
+        settings_listen_off="Answer only when mentioned",
         settings_refused="Only workspace admins and the creator of the channel can change this.",
         settings_only_channels="Write {command} settings inside a channel to change its settings.",
     ),

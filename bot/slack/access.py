@@ -102,10 +102,7 @@ class Access:
 
     def visible_in(self, team: str, channel: str) -> Collections:
         """The collections that everybody in a channel may see."""
-        name = DIRECT if is_direct(channel) else channel
-        chosen = self.channel(team, name).collections
-        if chosen is None:
-            chosen = self._settings.channel_collections.get(name)
+        chosen = self.in_force(team, DIRECT if is_direct(channel) else channel).collections
         if chosen is not None:
             return frozenset(chosen)
         private = frozenset(self._settings.private_collections)
@@ -117,16 +114,18 @@ class Access:
 
     def listens(self, team: str, channel: str) -> bool:
         """Whether messages without a mention are answered in a channel."""
-        chosen = self.channel(team, channel).listen
-        return channel in self._settings.listen_channels if chosen is None else chosen
+        return bool(self.in_force(team, channel).listen)
 
-    def channel(self, team: str, channel: str) -> ChannelSettings:
-        """What was set for a channel in Slack."""
+    def in_force(self, team: str, channel: str) -> ChannelSettings:
+        """What holds for a channel: what was set in Slack, else what kiku.toml says."""
         with self._database.read() as session:
             row = session.get(SlackChannelRow, (team, channel))
-            return (
-                ChannelSettings() if row is None else ChannelSettings(row.collections, row.listen)
-            )
+            chosen, listen = (None, None) if row is None else (row.collections, row.listen)
+        if chosen is None:
+            chosen = self._settings.channel_collections.get(channel)
+        if listen is None:
+            listen = channel in self._settings.listen_channels
+        return ChannelSettings(chosen, listen)
 
     def set_channel(self, team: str, channel: str, settings: ChannelSettings, by: str) -> None:
         """Keeps what somebody set for a channel."""
@@ -167,7 +166,9 @@ class Access:
             return "channel"
         if settings.answer_guests:
             return None
-        stranger = asked.user_team not in (asked.team, asked.enterprise)
+        # Within an Enterprise organization people have other home workspaces than the one they ask
+        # in; whether they belong to it only Slack can say.
+        stranger = asked.user_team != asked.team and not asked.enterprise
         if stranger or self.person(asked.team, asked.enterprise, asked.user).guest:
             return "guest"
         return None
@@ -199,11 +200,12 @@ class Access:
         guest = any(
             info.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger")
         )
-        home = info.get("team_id", team)
-        foreign = home not in (team, enterprise) and not info.get("enterprise_user")
+        organization = info.get("enterprise_user", {}).get("enterprise_id")
+        colleague = info.get("team_id", team) in (team, enterprise)
+        colleague = colleague or bool(enterprise and organization == enterprise)
         admin = any(info.get(flag) for flag in ("is_admin", "is_owner", "is_primary_owner"))
         return Person(
-            guest=bool(guest or foreign or info.get("is_bot")),
+            guest=bool(guest or not colleague or info.get("is_bot")),
             admin=bool(admin),
             language="ja" if str(info.get("locale", "ja")).startswith("ja") else "en",
         )

@@ -17,7 +17,7 @@ from bot.messages.slack import SLACK
 from bot.records import Answer, Question
 from bot.settings import Settings
 from bot.slack.access import DIRECT, Access, Asked
-from bot.slack.answering import Manner, Responder
+from bot.slack.answering import Responder
 from bot.slack.blocks import plain
 from bot.slack.home import (
     Documents,
@@ -26,6 +26,7 @@ from bot.slack.home import (
     comment_view,
     help_lines,
     home_view,
+    saved_view,
     settings_view,
 )
 from bot.slack.inbox import Inbox
@@ -41,6 +42,7 @@ from bot.slack.intake import (
 from bot.slack.ledger import Ledger, process_name
 from bot.slack.manifest import manifest
 from bot.slack.posting import SLACK_ERRORS, code_of
+from bot.slack.replies import Manner, Replies
 from bot.slack.workspaces import Workspaces, missing_token
 from bot.store import Store
 from index.errors import KikuError, SettingsError
@@ -88,29 +90,32 @@ class SlackApp:
         self.bolt = _bolt(settings, workspaces)
         self.ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
         self._access = Access(settings.slack, kiku.store, workspaces.client, self._collections)
-        prompts = Prompts(lambda: kiku.retriever, kiku.answerer.ask)
+        self._prompts = Prompts(lambda: kiku.retriever, kiku.answerer.ask)
+        manner = Manner(
+            settings.public_url,
+            settings.top_k,
+            settings.slack.queue,
+            settings.slack.command,
+            settings.log_questions,
+        )
         self.responder = Responder(
-            kiku.answerer.ask,
+            Replies(kiku.answerer.ask, kiku.store, self._access, self.ledger, manner),
             kiku.store,
             self._access,
             workspaces.client,
             self.ledger,
-            prompts,
-            Manner(
-                settings.public_url,
-                settings.top_k,
-                settings.slack.queue,
-                settings.slack.command,
-                settings.log_questions,
-                bool(settings.llm_url),
-            ),
+            self._prompts,
+            stream=bool(settings.llm_url),
         )
-        self._prompts = prompts
         self._inbox = Inbox(self.ledger, self.responder, workers=settings.slack.workers)
         self._listen(settings.slack.command)
 
     def start(self) -> None:
         """Begins to answer, first what an earlier process left behind."""
+        try:  # opened now rather than at the first question
+            log.info("slack_index_open", documents=len(self._kiku.retriever.documents()))
+        except KikuError as error:
+            log.warning("slack_index_not_ready", reason=error.message, hint=error.hint)
         self._inbox.start()
 
     def stop(self) -> None:
@@ -188,7 +193,8 @@ class SlackApp:
             ack(response_action="errors", errors={"listen": SLACK["ja"].settings_refused})
             return
         self._access.set_channel(asked.team, channel, chosen, person(asked.team, asked.user))
-        ack()
+        language = self._access.person(asked.team, asked.enterprise, asked.user).language
+        ack(response_action="update", view=saved_view(chosen, language))
 
     # --- what calls Slack, after the acknowledgement ----------------------------------------------
 
@@ -197,22 +203,29 @@ class SlackApp:
         team, enterprise = _workspace(context)
         user = event["user"]
         language = self._access.person(team, enterprise, user).language
+        texts, command = SLACK[language], self._kiku.settings.slack.command
         visible = self._access.visible_in(team, DIRECT)
+        refusal = self._access.decide(Asked(team, enterprise, DIRECT, user, team)).refusal
         if event.get("tab") == "messages":
-            texts = SLACK[language]
-            questions = self._prompts(visible, language)
+            questions = [] if refusal else self._prompts(visible, language)
             if questions:
                 prompts = [{"title": one[:60], "message": one} for one in questions]
                 client.assistant_threads_setSuggestedPrompts(
                     channel_id=event["channel"], title=texts.prompts_title, prompts=prompts
                 )
             return
+        if refusal in ("guest", "workspace"):
+            why = getattr(texts, refusal)
+            view = home_view([], [], language, command, refusal=why)
+            client.views_publish(user_id=user, view=view)
+            return
         try:
             documents = self._kiku.retriever.documents(visible)
         except KikuError:  # nothing is indexed yet
             documents = []
         recent = self._store.questions_of(person(team, user))
-        view = home_view(documents, recent, language, self._kiku.settings.slack.command)
+        public_url = self._kiku.settings.public_url
+        view = home_view(documents, recent, language, command, public_url=public_url)
         client.views_publish(user_id=user, view=view)
 
     def _open_settings(
@@ -235,7 +248,8 @@ class SlackApp:
         if allowed is None:
             respond(text=texts.settings_refused)
             return
-        view = settings_view(channel, self._access.channel(asked.team, channel), allowed, language)
+        now = self._access.in_force(asked.team, channel)
+        view = settings_view(channel, now, allowed, language)
         client.views_open(trigger_id=body["trigger_id"], view=view)
 
     def _ask_why(self, body: dict[str, Any], client: WebClient) -> None:
@@ -254,7 +268,7 @@ class SlackApp:
             enterprise=enterprise,
             bot_user=context.bot_user_id or "",
             listens=self._access.listens,
-            asked_here=lambda *message: self.ledger.reply_to(*message) is not None,
+            reply_to=self.ledger.reply_to,
             joined=lambda lane: bool(self._store.turns(lane, 1)),
         )
 

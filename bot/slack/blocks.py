@@ -35,10 +35,9 @@ DETAIL = ((8, 300), (8, 120), (8, 0), (4, 0), (2, 0), (1, 0), (0, 0))
 
 # Characters that no reader sees and that turn the direction of the text around them.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-# Headings, fences, the line under the head of a table, bold, code.
-_MARKS = re.compile(
-    r"^ {0,3}#{1,6} .*\n?|^ {0,3}(?:```|~~~).*\n?|^[|: -]*-[|: -]*$\n?|\*\*|`", re.MULTILINE
-)
+_HEADING = re.compile(r"^ {0,3}#{1,6} .*\n?", re.MULTILINE)
+# Fences, the line under the head of a table, bold, code.
+_MARKS = re.compile(r"^ {0,3}(?:```|~~~).*\n?|^[|: -]*-[|: -]*$\n?|\*\*|`", re.MULTILINE)
 _ROW = re.compile(r"^ *\|.*\|? *$", re.MULTILINE)
 _SENTENCE = re.compile(r"[。！？!?\n][」』）)]*")
 _EMOJI = re.compile(r":(?=[\w+'-]+:)")
@@ -218,12 +217,18 @@ def _older(citation: Citation, texts: SlackMessages) -> list[Block]:
     return [words(f"　{texts.older}", italic=True)] if citation.superseded_by else []
 
 
-def _tidy(text: str) -> str:
-    """Text of a document without the marks of Markdown, its headings and empty lines; the cells of
-    a table with strokes between them."""
+def _readable(text: str) -> str:
+    """Text of a document to the letter, but for what Markdown draws and does not say: bold, code,
+    the strokes of a table."""
     text = _MARKS.sub("", _INVISIBLE.sub("", text))
     text = _ROW.sub(lambda row: " / ".join(_cells(row[0])), text)
+    text = re.sub(r" / (\[\d+\])$", r" \1", text, flags=re.MULTILINE)
     return re.sub(r"\n{2,}", "\n", text)
+
+
+def _tidy(surroundings: str) -> str:
+    """The text around a quote, without its headings too."""
+    return _readable(_HEADING.sub("", surroundings))
 
 
 def _cells(row: str) -> list[str]:
@@ -231,7 +236,7 @@ def _cells(row: str) -> list[str]:
 
 
 def _line(text: str) -> str:
-    return " ".join(_tidy(text).split())
+    return " ".join(_readable(text).split())
 
 
 def _page(citation: Citation, answer: Answer) -> str:
@@ -250,13 +255,6 @@ def _passage(citation: Citation, answer: Answer, context: int) -> list[Block]:
     before, after = _before(citation.passage[:first], context), citation.passage[last:]
     after = _after(after, context)
     return [*([words(before)] if before else []), quote, *([words(after)] if after else [])]
-
-
-def _readable(quote: str) -> str:
-    """A quote to the letter, but for the strokes of a table and the fences of a program."""
-    if not re.search(r"^ *(?:\||```|~~~)", quote, re.MULTILINE):
-        return quote
-    return re.sub(r" / (\[\d+\])$", r" \1", _tidy(quote), flags=re.MULTILINE)
 
 
 def _before(text: str, limit: int) -> str:

@@ -10,26 +10,42 @@ from typing import Any, Protocol
 from bot.messages.slack import SLACK, SlackMessages
 from bot.records import Answer, Language, Question
 from bot.slack.access import ChannelSettings, Collections
-from bot.slack.blocks import Block, bullets, cut, rich_text, section, words
+from bot.slack.blocks import Block, bullets, cut, linked, rich_text, section, words
 from index.errors import KikuError
-from index.records import Document, DocumentSummary
+from index.records import DEFAULT_COLLECTION, Document, DocumentSummary
 
 View = dict[str, Any]
 
 DOCUMENTS_LISTED = 30
 PROMPTS = 4
+DOCUMENTS_TRIED = 12  # until there are as many prompts
 HEADINGS_TRIED = 2
 TITLE_CHARS = 40
 _SUBTITLE = re.compile(r"[：:（(|｜―—–]| - ")
+# Of 「コンテナの歴史」 nobody asks what it is.
+_PHRASE = re.compile("[をのへにがでと]|から|まで|する|方$|法$|順$")
 OPTIONS = 100  # of a select menu, at most
 
 
 def home_view(
-    documents: Sequence[DocumentSummary], recent: Sequence[str], language: Language, command: str
+    documents: Sequence[DocumentSummary],
+    recent: Sequence[str],
+    language: Language,
+    command: str,
+    *,
+    public_url: str = "",
+    refusal: str = "",
 ) -> View:
-    """App Home: how to ask, what is indexed, what this person asked."""
+    """App Home: how to ask, what is indexed, what this person asked. `refusal`: why this person is
+    not answered, instead of all that."""
     texts = SLACK[language]
-    shown = [cut(document.title, 120) for document in documents[:DOCUMENTS_LISTED]]
+    if refusal:
+        header = {"type": "header", "text": _plain(texts.home_title)}
+        return {"type": "home", "blocks": [header, rich_text(section(refusal))]}
+    shown: list[str | Block] = [
+        linked(cut(one.title, 120), one.url, f"/sources/{one.id}", public_url)
+        for one in documents[:DOCUMENTS_LISTED]
+    ]
     if len(documents) > len(shown):
         shown.append(texts.home_more_documents.format(count=len(documents) - len(shown)))
     title = texts.home_documents.format(count=len(documents))
@@ -79,11 +95,13 @@ def comment_view(answer_id: str, language: Language) -> View:
 def settings_view(
     channel: str, chosen: ChannelSettings, collections: Sequence[str], language: Language
 ) -> View:
-    """The dialog of `/kiku 設定`. `collections`: those that this person may open to the channel."""
+    """The dialog of `/kiku 設定`. `chosen`: what holds now; `collections`: those that this person
+    may open to the channel."""
     texts = SLACK[language]
     listen = _option(texts.settings_listen_on, "on")
     blocks: list[Block] = [rich_text(section(texts.settings_intro))]
-    options = [_option(name, name) for name in collections[:OPTIONS] if 0 < len(name) <= 75]
+    names = [name for name in collections[:OPTIONS] if 0 < len(name) <= 75]
+    options = [_option(_collection(name, texts), name) for name in names]
     if options:
         initial = [one for one in options if one["value"] in (chosen.collections or ())]
         blocks.append(
@@ -123,6 +141,27 @@ def settings_view(
         "submit": _plain(texts.save),
         "close": _plain(texts.close),
         "blocks": blocks,
+    }
+
+
+def saved_view(chosen: ChannelSettings, language: Language) -> View:
+    """What the dialog becomes when the settings are saved: what holds from now on."""
+    texts = SLACK[language]
+    names = [_collection(name, texts) for name in chosen.collections or ()]
+    listen = texts.settings_listen_on if chosen.listen else texts.settings_listen_off
+    return {
+        "type": "modal",
+        "callback_id": "channel_settings_saved",
+        "title": _plain(texts.settings_title),
+        "close": _plain(texts.close),
+        "blocks": [
+            rich_text(section(texts.settings_saved)),
+            *_titled(
+                texts.settings_collections,
+                [cut("、".join(names), 2_000)] if names else [texts.settings_all],
+            ),
+            *_titled(texts.settings_listen, [listen]),
+        ],
     }
 
 
@@ -171,10 +210,11 @@ class Prompts:
             return []
 
     def _look(self, visible: Collections, language: Language) -> list[str]:
-        documents = self._index().documents(visible)
+        documents = [one for one in self._index().documents(visible) if not one.superseded_by]
         step = max(1, len(documents) // PROMPTS)
+        spread = [one for first in range(step) for one in documents[first::step]]
         found: list[str] = []
-        for document in documents[::step]:
+        for document in spread[:DOCUMENTS_TRIED]:
             for question in self._about(document.id, document.title, language):
                 asked = Question(question, collections=visible, top_k=1, channel="slack")
                 if self._try_out(asked).status == "answered":
@@ -186,18 +226,30 @@ class Prompts:
 
     def _about(self, document_id: str, title: str, language: Language) -> Iterator[str]:
         """What one could ask of a document: what its title names, then what its headings say."""
-        texts = SLACK[language]
         name = _SUBTITLE.split(title.strip())[0].strip()
         if 0 < len(name) <= TITLE_CHARS:
-            yield texts.prompt.format(topic=name)
+            yield _question(name, language)
         document = self._index().document(document_id)
         headings = [one.title for one in document.outline if one.level > 1] if document else []
         for heading in [one for one in headings if len(one) <= TITLE_CHARS][:HEADINGS_TRIED]:
-            asks = heading.endswith(("か", "？", "?"))
-            yield heading if asks else texts.prompt_about.format(topic=heading)
+            yield _question(heading, language)
 
 
-def _titled(title: str, lines: Sequence[str]) -> list[Block]:
+def _question(topic: str, language: Language) -> str:
+    """A title as somebody would ask for it."""
+    texts = SLACK[language]
+    if topic.endswith(("か", "？", "?")):
+        return topic
+    name = topic.removesuffix("とは")
+    phrase = texts.prompt_about if name == topic and _PHRASE.search(topic) else texts.prompt
+    return phrase.format(topic=name)
+
+
+def _collection(name: str, texts: SlackMessages) -> str:
+    return texts.settings_default.format(name=name) if name == DEFAULT_COLLECTION else name
+
+
+def _titled(title: str, lines: Sequence[str | Block]) -> list[Block]:
     return [rich_text(section(words(title, bold=True)), bullets(lines))]
 
 

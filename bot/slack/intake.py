@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bot.slack.ledger import Delivery
 
@@ -21,20 +21,38 @@ _QUESTION = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
+# Whole messages that ask nothing of the documents, without emoji and final punctuation.
+_SMALL_TALK: dict[Literal["help", "hello", "thanks"], re.Pattern[str]] = {
+    "help": re.compile(r"help|ヘルプ|使い方(は|を教えて(ください)?)?|何ができ(ますか|るの)"),
+    "hello": re.compile(
+        r"こんにち[はわ]|おはよう(ございます)?|こんばん[はわ]|はじめまして|お疲れ(さま|様)です"
+        r"|よろしく(お願い(します|いたします))?|hello|hi|hey|good (morning|afternoon)"
+    ),
+    "thanks": re.compile(
+        r"(どうも)?ありがとう(ございま(す|した))?|助かり(ます|ました)|了解(です|しました)?"
+        r"|承知(しました|いたしました)|[わ分]かりました|thanks?( you)?( very much)?|thx|ok|got it"
+    ),
+}
+# An emoji as Slack sends it; not the middle of 10:30:45 or std::vector::size.
+_EMOJI_NAME = re.compile(r"(?<![A-Za-z0-9:]):[a-z][a-z0-9_+'-]*(::skin-tone-\d)?:(?![A-Za-z0-9:])")
+_EMOJI = re.compile(r"[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]")
+_FINAL = " \t\n\u3000、。．，,.!！?？〜~ー…"
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What has to be known about a workspace to read its events.
 
-    `listens` says whether a channel is answered without a mention, `asked_here` whether a message
-    was taken as a question before, `joined` whether Kiku has a part in a thread.
+    `listens` says whether a channel is answered without a mention, `reply_to` gives message and
+    answer id of the reply to a message (both empty for none yet), None where it was never taken as a
+    question, `joined` says whether Kiku has a part in a thread.
     """
 
     team: str
     enterprise: str
     bot_user: str
     listens: Callable[[str, str], bool]
-    asked_here: Callable[[str, str, str], bool]
+    reply_to: Callable[[str, str, str], tuple[str, str] | None]
     joined: Callable[[str], bool]
 
 
@@ -59,10 +77,11 @@ def from_event(body: Payload, around: Surroundings) -> Delivery | None:
         return _edit(body, around)
     if subtype not in _WRITTEN or _by_bot(event) or not event.get("user"):
         return None
-    version = str(event.get("edited", {}).get("ts", ""))
-    if version and around.asked_here(around.team, event["channel"], event["ts"]):
-        return _question(body, event, around, addressed=True, version=version)
     addressed = event["type"] == "app_mention" or _is_addressed(event, event, around)
+    version = str(event.get("edited", {}).get("ts", ""))
+    if version and (reply := around.reply_to(around.team, event["channel"], event["ts"])):
+        addressed = addressed or any(reply)
+        return _question(body, event, around, addressed=addressed, version=version)
     if not addressed and not _is_overheard(event, around):
         return None
     return _question(body, event, around, addressed=addressed)
@@ -140,7 +159,7 @@ def from_publish(body: Payload) -> Delivery:
 def readable(text: str, bot_user: str = "") -> str:
     """What the author meant by a message: names and links without Slack's markup.
 
-    The mention of Kiku itself and of groups goes; `<#C1|general>` → `#general`,
+    The mention of Kiku itself, of groups, and emoji go; `<#C1|general>` → `#general`,
     `<https://a.example|Guide>` → `Guide`.
     """
 
@@ -152,13 +171,20 @@ def readable(text: str, bot_user: str = "") -> str:
             return mark + (label or target)
         return label or target
 
-    return re.sub(r"[ \t]+", " ", html.unescape(_ENTITY.sub(plain, text))).strip()
+    written = _EMOJI_NAME.sub(" ", html.unescape(_ENTITY.sub(plain, text)))
+    return re.sub(r"[ \t]+", " ", written).strip()
 
 
 def is_question(text: str) -> bool:
     """Whether a message reads like a question; decides alone whether an overheard message that
     found nothing is told so."""
     return _QUESTION.search(text) is not None
+
+
+def small_talk(text: str) -> Literal["help", "hello", "thanks", ""]:
+    """What a message is that asks nothing of the documents; "" for every other message."""
+    said = _EMOJI.sub("", text.lower()).strip(_FINAL)
+    return next((kind for kind, words in _SMALL_TALK.items() if words.fullmatch(said)), "")
 
 
 def _question(
@@ -194,12 +220,13 @@ def _edit(body: Payload, around: Surroundings) -> Delivery | None:
     # Slack also sends this when it unfurls a link or guesses the language.
     if _by_bot(message) or not message.get("user") or message.get("text") == before.get("text"):
         return None
-    if around.asked_here(around.team, event["channel"], message["ts"]):
+    addressed = _is_addressed(message, event, around)
+    if reply := around.reply_to(around.team, event["channel"], message["ts"]):
+        # What was only overheard and got no answer is still not meant for Kiku.
         version = str(message.get("edited", {}).get("ts") or event["ts"])
-        return _question(body, message, around, addressed=True, version=version)
-    if _is_addressed(message, event, around):  # the mention was added by the edit
-        return _question(body, message, around, addressed=True)
-    return None
+        addressed = addressed or any(reply)
+        return _question(body, message, around, addressed=addressed, version=version)
+    return _question(body, message, around, addressed=True) if addressed else None
 
 
 def _deletion(body: Payload, around: Surroundings) -> Delivery | None:
@@ -207,7 +234,7 @@ def _deletion(body: Payload, around: Surroundings) -> Delivery | None:
     before = event.get("previous_message") or {}
     ts = event.get("deleted_ts") or before.get("ts", "")
     channel = event["channel"]
-    if not around.asked_here(around.team, channel, ts):
+    if around.reply_to(around.team, channel, ts) is None:
         return None
     lane = lane_of(around.team, channel, before.get("thread_ts") or ts)
     return Delivery(

@@ -144,10 +144,12 @@ class Poster:
         return str(response["ts"])
 
     def _whisper(self, client: WebClient, job: Job, reply: Reply) -> None:
+        # In a thread that nobody has replied to yet, Slack shows it to nobody.
+        thread = job.request.get("thread_ts")
         client.chat_postEphemeral(
             channel=job.channel,
             user=reply.only_for,
-            thread_ts=job.request.get("thread_ts"),
+            thread_ts=None if thread == job.ts else thread,
             text=reply.text,
             blocks=reply.blocks,
         )

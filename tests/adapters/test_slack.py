@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.fake_slack import BOT_ID, BOT_USER, TEAM, FakeSlack, mention, pings, words
 from tests.slack_bot import Connection
 
@@ -162,6 +164,28 @@ def test_a_shortcut_answers_somebody_elses_message_once(slack: FakeSlack, connec
     assert "すでに" in slack.wait_for(lambda: slack.responses)[-1]["text"]
 
 
+@pytest.mark.parametrize("kind", ["channel", "group"])
+def test_a_shortcut_answers_in_private_where_kiku_is_no_member(
+    slack: FakeSlack, connect: Connect, kind: Any
+) -> None:
+    connection = connect()
+    slack.channel("C5", kind=kind, member=False)
+    slack.shortcut("C5", slack.say("C5", QUESTION), user="U2")
+    private = slack.wait_for(lambda: slack.responses)[0]
+    connection.settle(slack)
+    assert private["response_type"] == "ephemeral"
+    assert ANSWER in words(private)
+    assert "/invite" in words(private)
+    assert slack.replies("C5") == []
+
+
+def test_a_shortcut_on_a_picture_tells_its_user_alone(slack: FakeSlack, connect: Connect) -> None:
+    connect()
+    slack.shortcut("C1", slack.say("C1", "", files=[{"id": "F1"}]), user="U2")
+    [whisper] = slack.wait_for(lambda: slack.ephemeral)
+    assert (whisper["only_for"], "質問の文がありません" in words(whisper)) == ("U2", True)
+
+
 def test_app_home_shows_how_what_and_my_questions(slack: FakeSlack, connect: Connect) -> None:
     connection = connect()
     ts = slack.say("D1", QUESTION)
@@ -172,6 +196,8 @@ def test_app_home_shows_how_what_and_my_questions(slack: FakeSlack, connect: Con
     assert "/kiku" in home
     assert "CentOS" in home
     assert QUESTION in home
+    [page, *_] = [link["url"] for link in _links(slack.homes["U1"]["blocks"])]
+    assert page.startswith("https://kiku.example.jp/sources/")
     slack.open_home("U2")
     assert QUESTION not in words(slack.wait_for(lambda: slack.homes.get("U2")))
 
@@ -196,6 +222,23 @@ def test_without_a_mention_only_listening_channels_are_answered(
         assert slack.replies("C1", ts) == slack.replies("C2", ts) == []
     asked_texts = {row["question"] for row in connection.kiku.store.insights(1)["unanswered"]}
     assert asked_texts == {"来週の懇親会の会場はどこですか？"}
+
+
+def test_an_edit_of_what_was_only_overheard_is_overheard(
+    slack: FakeSlack, connect: Connect
+) -> None:
+    connection = connect(listen_channels=["C1"])
+    chatter = slack.say("C1", "おつかれさまです。先に帰ります。")
+    connection.settle(slack)
+    slack.edit("C1", chatter, "おつかれさまでした。先に帰ります。")
+    connection.settle(slack)
+    assert slack.replies("C1") == []
+    slack.edit("C1", chatter, QUESTION)
+    assert ANSWER in words(slack.reply("C1", chatter))
+    slack.edit(
+        "C1", chatter, "社員食堂の木曜日のカレーです"
+    )  # it was answered: now Kiku takes it back
+    slack.wait_for(lambda: "見つかりません" in words(slack.replies("C1", chatter)[0]))
 
 
 def test_an_edited_question_is_answered_anew_in_place(slack: FakeSlack, connect: Connect) -> None:
@@ -300,6 +343,28 @@ def test_a_mention_alone_is_told_to_ask(slack: FakeSlack, connect: Connect) -> N
     assert "質問を続けて" in words(slack.reply("C1", ts))
 
 
+@pytest.mark.parametrize(
+    ("said", "reply"),
+    [
+        ("ありがとうございます！:pray:", "お役に立てて"),
+        ("使い方", "/kiku"),
+        ("こんにちは。", "根拠となる箇所"),
+        ("thank you!", "Glad"),
+    ],
+)
+def test_what_asks_nothing_of_the_documents_is_not_searched_for(
+    slack: FakeSlack, connect: Connect, said: str, reply: str
+) -> None:
+    connection = connect(listen_channels=["C2"])
+    ts = slack.say("D1", said)
+    assert reply in words(slack.reply("D1", ts))
+    slack.channel("C2")
+    slack.say("C2", said)
+    connection.settle(slack)
+    assert slack.replies("C2") == []
+    assert connection.kiku.store.insights(1)["unanswered"] == []
+
+
 def test_a_paste_of_60000_characters_is_told_the_limit(slack: FakeSlack, connect: Connect) -> None:
     connect()
     ts = slack.say("C1", mention("長い文章です。" * 9_000))
@@ -332,7 +397,7 @@ def test_a_failure_gives_a_reference_and_no_exception(slack: FakeSlack, connect:
     def broken(_question: object) -> None:
         raise RuntimeError("secret internals at 10.0.0.7")
 
-    connection.app.responder._ask = broken  # type: ignore[assignment]
+    connection.app.responder._replies._ask = broken  # type: ignore[assignment]
     ts = slack.say("C1", mention(QUESTION))
     reply = words(slack.reply("C1", ts))
     assert "受付番号" in reply

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot.slack.access import Asked
 from tests.fake_slack import Envelope, FakeSlack, mention, words
 from tests.slack_bot import Connection
 
@@ -54,7 +55,8 @@ def test_what_a_person_may_see_in_private_is_whispered_in_public(
     assert PRIVATE_ANSWER in words(slack.reply("D1", direct))
     ts = slack.say("C1", mention(PRIVATE_QUESTION), user="U2")
     [whisper] = slack.wait_for(lambda: slack.ephemeral)
-    assert (whisper["only_for"], whisper["thread_ts"]) == ("U2", ts)
+    assert whisper["only_for"] == "U2"
+    assert "thread_ts" not in whisper  # Slack shows nobody what is whispered into a new thread
     assert PRIVATE_ANSWER in words(whisper)
     assert "あなただけ" in words(whisper)
     connection.settle(slack)
@@ -63,6 +65,15 @@ def test_what_a_person_may_see_in_private_is_whispered_in_public(
     assert connection.kiku.store.turns(f"slack:T0HOME:C1:{ts}") == ()
     unanswered = connection.kiku.store.insights(1)["unanswered"]
     assert unanswered == []
+
+
+def test_within_a_thread_it_is_whispered_there(slack: FakeSlack, connect: Connect) -> None:
+    connect(**FOR_DIRECT)
+    ts = slack.say("C1", mention(QUESTION))
+    slack.reply("C1", ts)
+    slack.say("C1", mention(PRIVATE_QUESTION), thread_ts=ts)
+    [whisper] = slack.wait_for(lambda: slack.ephemeral)
+    assert whisper["thread_ts"] == ts
 
 
 def test_a_private_answer_to_a_command_cannot_be_published(
@@ -112,6 +123,32 @@ def test_guests_and_strangers_are_told_in_private(
     assert whisper["only_for"] == "U0GUEST"
     assert slack.replies("C1") == []
     assert connection.kiku.store.insights(1)["days"][-1]["asked"] == 0
+
+
+def test_app_home_shows_guests_and_strangers_no_titles(slack: FakeSlack, connect: Connect) -> None:
+    connect()
+    slack.person("U0GUEST", is_restricted=True)
+    slack.open_home("U0GUEST")
+    home = words(slack.wait_for(lambda: slack.homes.get("U0GUEST")))
+    assert "ゲスト" in home
+    assert "手引き" not in home
+    slack.open_home("U0GUEST", tab="messages")
+    slack.open_home("U1")
+    assert "手引き" in words(slack.wait_for(lambda: slack.homes.get("U1")))
+    assert slack.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("organization", "refusal"), [("E0HOME", None), ("E0OTHER", "guest"), (None, "guest")]
+)
+def test_colleagues_of_other_workspaces_of_an_organization_are_answered(
+    slack: FakeSlack, connect: Connect, organization: str | None, refusal: str | None
+) -> None:
+    connection = connect()
+    own = {"enterprise_user": {"enterprise_id": organization}} if organization else {}
+    slack.person("U0ELSE", team_id="T0BRANCH", **own)
+    asked = Asked("T0HOME", "E0HOME", "C1", "U0ELSE", "T0BRANCH", shared=False)
+    assert connection.app._access.decide(asked).refusal == refusal
 
 
 def test_guests_are_answered_where_the_setting_says_so(slack: FakeSlack, connect: Connect) -> None:
@@ -206,6 +243,22 @@ def test_the_creator_of_a_channel_may_not_open_private_collections(
     asked = slack.say("C1", QUESTION)
     assert ANSWER in words(slack.reply("C1", asked))
     connection.settle(slack)
+
+
+def test_the_dialog_shows_what_holds_and_then_what_was_saved(
+    slack: FakeSlack, connect: Connect
+) -> None:
+    connection = connect(listen_channels=["C1"], channel_collections={"C1": ["open"]})
+    view = open_settings(slack, "U0ADMIN")
+    chosen = [block["element"].get("initial_options") for block in view["blocks"][1:]]
+    assert [one[0]["value"] for one in chosen] == ["open", "on"]
+    envelope = submitted(slack, view, settings_values(listen=False), "U0ADMIN")
+    saved = envelope.response
+    assert saved["response_action"] == "update"
+    assert "メンションされたときだけ" in words(saved["view"])
+    assert not connection.app._access.listens("T0HOME", "C1")
+    # Nothing chosen: as kiku.toml says.
+    assert connection.app._access.visible_in("T0HOME", "C1") == {"open"}
 
 
 def test_others_may_not_change_settings(slack: FakeSlack, connect: Connect) -> None:

@@ -182,14 +182,14 @@ def test_slow_answers_show_an_hourglass_and_waiting_ones_their_place(
     slack: FakeSlack, connect: Connect
 ) -> None:
     connection = connect(workers=1)
-    answering = connection.app.responder._ask
+    answering = connection.app.responder._replies._ask
     go_on = threading.Event()
 
     def slowly(question: object) -> object:
         go_on.wait(30)
         return answering(question)  # type: ignore[arg-type]
 
-    connection.app.responder._ask = slowly  # type: ignore[assignment]
+    connection.app.responder._replies._ask = slowly  # type: ignore[assignment]
     first = slack.say("C1", mention(QUESTION))
     second = slack.say("C1", mention(QUESTION))
     marked = lambda ts: slack._message("C1", ts).get("reactions") == ["hourglass_flowing_sand"]  # noqa: E731
@@ -207,14 +207,14 @@ def test_slow_answers_show_an_hourglass_and_waiting_ones_their_place(
 
 def test_too_many_questions_are_asked_to_come_back(slack: FakeSlack, connect: Connect) -> None:
     connection = connect(workers=1, queue=3)
-    answering = connection.app.responder._ask
+    answering = connection.app.responder._replies._ask
     go_on = threading.Event()
 
     def slowly(question: object) -> object:
         go_on.wait(30)
         return answering(question)  # type: ignore[arg-type]
 
-    connection.app.responder._ask = slowly  # type: ignore[assignment]
+    connection.app.responder._replies._ask = slowly  # type: ignore[assignment]
     asked = [slack.say("C1", mention(QUESTION)) for _ in range(8)]
     slack.wait_for(lambda: connection.app.ledger.unfinished() == 8)
     go_on.set()

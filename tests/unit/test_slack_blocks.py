@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from bot.records import Answer, Citation
 from bot.slack.access import ChannelSettings
 from bot.slack.blocks import answer_message, link_of, plain, streamed, text_message
-from bot.slack.home import comment_view, home_view, settings_view
+from bot.slack.home import comment_view, home_view, saved_view, settings_view
 from index.records import DocumentSummary
 from tests.fake_slack import pings
 from tests.fake_slack_blocks import check_message, check_view, words_of
 
 PASSAGE = "## 支払日\n\n前の文です。**給与**は毎月25日に支払います。次の文です。"
 QUOTE = "**給与**は毎月25日に支払います。"
+READ = "給与は毎月25日に支払います。"  # as people read it
 START = 100 + PASSAGE.index(QUOTE)
 CITATION = Citation(
     number=1,
@@ -58,9 +59,9 @@ def bold(blocks: list[dict[str, Any]]) -> list[str]:
 def test_the_quote_is_bold_in_its_passage_under_its_place() -> None:
     text, blocks = answer_message(ANSWER, public_url="https://kiku.example/")
     assert text == "給与は毎月25日に支払います。[1]"
-    assert bold(blocks) == [QUOTE]
+    assert bold(blocks) == [READ]
     seen = words_of(blocks)
-    assert "前の文です。" + QUOTE + "次の文です。" in seen
+    assert "前の文です。" + READ + "次の文です。" in seen
     assert "給与規程 › 支払日" in seen
     assert "3ページ" in seen
     assert "2026-04-01" in seen
@@ -78,18 +79,55 @@ def test_an_older_version_is_marked(language: Any, mark: str) -> None:
     assert mark not in words_of(blocks)
 
 
-def test_what_was_found_and_not_used_is_only_linked() -> None:
-    other = replace(CITATION, number=2, title="旅費規程", heading=(), quote="旅費は別です。")
-    _, blocks = answer_message(replace(ANSWER, citations=(CITATION, other)))
-    assert "旅費規程" in words_of(blocks)
-    assert "旅費は別です。" not in words_of(blocks)
+def passage_around(before: str, quote: str, after: str) -> str:
+    """What stands in the quotation of a message."""
+    citation = replace(
+        CITATION,
+        passage=before + quote + after,
+        quote=quote,
+        start=100 + len(before),
+        end=100 + len(before) + len(quote),
+    )
+    _, blocks = answer_message(replace(ANSWER, citations=(citation,)))
+    quotation = blocks[1]["elements"][1]
+    assert quotation["type"] == "rich_text_quote"
+    return words_of([quotation])
+
+
+def test_the_surroundings_of_a_quote_are_whole_sentences() -> None:
+    sentence = "これは前後にある、やや長めの文です。"
+    seen = passage_around(sentence * 40, "答えの文です。", sentence * 40)
+    before, after = seen.split("答えの文です。")
+    assert before.startswith("…これは")
+    assert after.endswith("文です。…")
+    assert 200 < len(before) < 320
+    assert passage_around("", "答え。", "あ" * 900) == "答え。" + "あ" * 300 + "…"
+    assert passage_around("あ" * 900, "答え。", "") == "…" + "あ" * 300 + "答え。"
+
+
+def test_tables_are_read_without_their_strokes() -> None:
+    seen = passage_around("| 版 | 終了 |\n|---|---|\n", "| 7 | 2024年 |", "\n| 8 | 2021年 |")
+    assert seen == "版 / 終了\n7 / 2024年\n8 / 2021年"
+    text, blocks = answer_message(replace(ANSWER, answer="表のとおりです。\n| 7 | 2024年 |[1]"))
+    assert text == "表のとおりです。\n7 / 2024年 [1]"
+    assert words_of(blocks[:1]) == text
+
+
+def test_what_was_found_and_not_used_comes_in_a_line_each() -> None:
+    other = replace(CITATION, number=2, title="旅費規程", heading=(), quote="旅費は\n別です。" * 30)
+    far = replace(other, number=3, title="慶弔規程", score=0.1)
+    _, blocks = answer_message(replace(ANSWER, citations=(CITATION, other, far)))
+    seen = words_of(blocks)
+    assert "[2] 旅費規程\u3000旅費は 別です。" in seen
+    assert seen.count("旅費は") < 30
+    assert "慶弔規程" not in seen
 
 
 def test_not_found_shows_the_nearest_and_how_to_ask() -> None:
     answer = replace(ANSWER, status="not_found", answer="見つかりませんでした。")
     _, blocks = answer_message(answer)
-    assert QUOTE in words_of(blocks)
-    assert QUOTE not in bold(blocks)
+    assert READ in words_of(blocks)
+    assert READ not in bold(blocks)
     assert "見つけやすくするには" in words_of(blocks)
     english = words_of(answer_message(replace(answer, language="en"))[1])
     assert "To find more" in english
@@ -191,7 +229,9 @@ def test_slack_takes_whatever_the_views_hold(titles: list[str], recent: list[str
         for number, title in enumerate(titles)
     ]
     assert check_view(home_view(documents, recent, "ja", "/kiku")) == ""
-    assert check_view(home_view(documents, recent, "en", "/kiku")) == ""
+    linked = home_view(documents, recent, "en", "/kiku", public_url="https://kiku.example")
+    assert check_view(linked) == ""
+    assert check_view(saved_view(ChannelSettings(titles[:50], None), "ja")) == ""
     view = settings_view("C1", ChannelSettings(titles[:3], True), titles, "ja")
     assert check_view(view) == ""
 

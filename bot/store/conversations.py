@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, delete, func, select, text
+from sqlalchemy import ColumnElement, Table, delete, func, select, text
 from sqlalchemy.orm import Session, selectinload
 
 from bot.records import Answer, Citation, Question, Turn
@@ -23,6 +23,9 @@ from bot.store.tables import (
     storable,
 )
 
+CONVERSATIONS, ANSWERS, CITATIONS = (
+    cast(Table, row.__table__) for row in (ConversationRow, AnswerRow, CitationRow)
+)
 _CITATION_FIELDS = tuple(field.name for field in fields(Citation))
 
 
@@ -66,6 +69,13 @@ class Store:
 
     def __init__(self, database: Database, *, retention_days: int = 0) -> None:
         self.database = database
+        # Built once, and of tables rather than classes: it is written at every answer.
+        conversation, answers = database.insert(CONVERSATIONS), database.insert(ANSWERS)
+        self._touch = conversation.on_conflict_do_update(
+            index_elements=["id"], set_={"updated_at": conversation.excluded.updated_at}
+        )
+        self._insert = answers.on_conflict_do_nothing().returning(ANSWERS.c.number)
+        self._insert_citations = database.insert(CITATIONS)
         self._retention = timedelta(days=retention_days)
         self._cleaned = datetime.min.replace(tzinfo=UTC)
         self._cleaning = Lock()
@@ -91,33 +101,14 @@ class Store:
 
     def record(self, question: Question, answer: Answer) -> None:
         """Writes a question and its answer with all citations, or nothing. Again: no change."""
-        known = select(AnswerRow.number).where(AnswerRow.id == storable(answer.id))
-        with self.database.read() as session:
-            if session.scalar(known):
-                return
         now = datetime.now(UTC)
         with self.database.write() as session:
-            self._touch_conversation(session, question, answer.conversation_id, now)
-            insert = self.database.insert(AnswerRow).values(**_answer_values(question, answer, now))
-            number = session.scalar(insert.on_conflict_do_nothing().returning(AnswerRow.number))
+            session.execute(self._touch, _conversation_values(question, answer, now))
+            number = session.scalar(self._insert, _answer_values(question, answer, now))
             citations = [_citation_values(number, citation) for citation in answer.citations]
             if number is not None and citations:
-                session.execute(self.database.insert(CitationRow), citations)
+                session.execute(self._insert_citations, citations)
         self._clean()
-
-    def _touch_conversation(
-        self, session: Session, question: Question, conversation_id: str, now: datetime
-    ) -> None:
-        insert = self.database.insert(ConversationRow).values(
-            id=conversation_id,
-            channel=question.channel,
-            owner=question.asker,
-            created_at=now,
-            updated_at=now,
-        )
-        session.execute(
-            insert.on_conflict_do_update(index_elements=["id"], set_={"updated_at": now})
-        )
 
     def turns(
         self, conversation_id: str, limit: int = 20, *, before: str | None = None
@@ -276,6 +267,16 @@ def _forget_finished_slack_questions(session: Session, before: datetime) -> None
             SlackQuestionRow.state == "done", SlackQuestionRow.finished_at < before
         )
     )
+
+
+def _conversation_values(question: Question, answer: Answer, now: datetime) -> dict[str, Any]:
+    return {
+        "id": answer.conversation_id,
+        "channel": question.channel,
+        "owner": question.asker,
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def _answer_values(question: Question, answer: Answer, now: datetime) -> dict[str, Any]:

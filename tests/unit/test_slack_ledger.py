@@ -158,7 +158,8 @@ def test_those_who_wait_learn_how_many_are_before_them(ledger: Ledger) -> None:
     assert (before, before_second) == (1, 2)  # one is being answered
     ledger.note(first.number, notice="waiting")
     ledger.add(delivery(3))
-    assert [before for _, before in ledger.waiting(0)] == [2, 3]  # the one that was told still waits
+    untold = [before for _, before in ledger.waiting(0)]
+    assert untold == [2, 3]  # the one that was told still waits
 
 
 def test_another_process_takes_over_when_the_lease_is_over(store: Store) -> None:

@@ -37,7 +37,10 @@ class Database:
         )
         self._reader = sessionmaker(engine, expire_on_commit=False)
         self._writer = sessionmaker(
-            engine.execution_options(kiku_write=True), expire_on_commit=False
+            engine.execution_options(kiku_write="FULL"), expire_on_commit=False
+        )
+        self._quick_writer = sessionmaker(
+            engine.execution_options(kiku_write="NORMAL"), expire_on_commit=False
         )
 
     @classmethod
@@ -70,9 +73,14 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session that is committed at the end, or rolled back with the error."""
-        with _explained(self._engine.url), self._line, self._writer.begin() as session:
+    def write(self, *, quick: bool = False) -> Iterator[Session]:
+        """A session that is committed at the end, or rolled back with the error.
+
+        A `quick` one does not wait for SQLite's disk: the process may die without losing it, but a
+        power failure takes what was written in the last moments.
+        """
+        writer = self._quick_writer if quick else self._writer
+        with _explained(self._engine.url), self._line, writer.begin() as session:
             yield session
 
     def insert(self, table: type[Base] | Table) -> Any:
@@ -127,8 +135,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver starts transactions by itself and only before writes; Kiku says BEGIN itself.
     connection.isolation_level = None
     _switch_to_wal(connection)
-    for pragma in ("foreign_keys=ON", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _switch_to_wal(connection: Any) -> None:
@@ -146,8 +153,10 @@ def _switch_to_wal(connection: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads and then writes fails at once when another wrote in between
     # (SQLITE_BUSY_SNAPSHOT); taking the write lock first waits for busy_timeout instead.
-    write = connection.get_execution_options().get("kiku_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    synchronous = connection.get_execution_options().get("kiku_write")
+    if synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")
 
 
 def _migrate(engine: Engine) -> None:
@@ -160,7 +169,7 @@ def _migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.execution_options(kiku_write=True).begin() as connection:
+    with engine.execution_options(kiku_write="FULL").begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         config.attributes["connection"] = connection

@@ -232,6 +232,14 @@ def test_any_text_is_taken(store: Store, words: str) -> None:
     )
 
 
+def test_only_what_may_be_lost_to_a_power_failure_skips_the_disk(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'kiku.sqlite'}")
+    for quick, level in ((False, 2), (True, 1), (False, 2)):
+        with store.database.write(quick=quick) as session:
+            assert session.scalar(text("PRAGMA synchronous")) == level
+    store.close()
+
+
 def test_threads_and_two_processes_worth_of_stores_lose_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/kiku.sqlite"
     stores: list[Store] = []

@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from email.message import EmailMessage
+from pathlib import Path
 
 SENTENCE = (
     "有給休暇は、採用の日から六か月を経過し、全労働日の八割以上出勤した従業員に与える。"
@@ -184,6 +185,11 @@ def xlsx() -> bytes:
     return buffer.getvalue()
 
 
+def xls() -> bytes:
+    """The same as `xlsx()` in the format of Excel 97, which nothing that is maintained writes."""
+    return Path(__file__).with_name("sample.xls").read_bytes()
+
+
 def eml(attachment: tuple[str, bytes] | None = None) -> bytes:
     """A mail in ISO-2022-JP with wrapped lines."""
     message = EmailMessage()
@@ -207,10 +213,20 @@ def eml(attachment: tuple[str, bytes] | None = None) -> bytes:
 def slack_export() -> bytes:
     """One public channel with a thread, loose messages, a bot and a join; a private channel."""
     users = [
-        {"id": "U1", "name": "sato", "profile": {"display_name": "佐藤", "real_name": "佐藤花子"},
-         "team_id": "T1", "tz_offset": 32400},
-        {"id": "U2", "name": "tanaka", "profile": {"display_name": "", "real_name": "田中一郎"},
-         "team_id": "T1", "tz_offset": 32400},
+        {
+            "id": "U1",
+            "name": "sato",
+            "profile": {"display_name": "佐藤", "real_name": "佐藤花子"},
+            "team_id": "T1",
+            "tz_offset": 32400,
+        },
+        {
+            "id": "U2",
+            "name": "tanaka",
+            "profile": {"display_name": "", "real_name": "田中一郎"},
+            "team_id": "T1",
+            "tz_offset": 32400,
+        },
         {"id": "U3", "name": "bot", "is_bot": True, "team_id": "T1", "tz_offset": -28800},
     ]
     day = [

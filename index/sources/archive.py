@@ -12,7 +12,7 @@ from zipfile import BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from index.errors import UnreadableDocument
 from index.records import Skipped
-from index.sources.formats import format_of
+from index.sources.formats import format_of, unknown
 from index.sources.types import Limits, Part
 
 BROKEN = (BadZipFile, LargeZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
@@ -56,7 +56,7 @@ def nested(path: str, content: Callable[[], bytes], limits: Limits) -> Iterator[
     """
     form = format_of(path)
     if form is None:
-        yield Skipped(path, "unknown_format", "対応していない形式です。")
+        yield Skipped(path, "unknown_format", unknown(path))
         return
     if limits.depth <= 0 and form.holds_files:
         yield Skipped(path, "too_deep", "書庫の入れ子が深すぎます。")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from index.errors import SourceError
 from index.records import Skipped
-from index.sources.formats import format_of
+from index.sources.formats import format_of, unknown
 from index.sources.types import Discovery, Limits, SourceFile
 
 RULES_FILE = "sources.toml"
@@ -94,8 +94,7 @@ def _file(
     if not stat.S_ISREG(status.st_mode):
         skipped.append(Skipped(source, "special", "通常のファイルではありません。"))
     elif format_of(source) is None:
-        kind = path.suffix or "拡張子なし"
-        skipped.append(Skipped(source, "unknown_format", f"対応していない形式です（{kind}）。"))
+        skipped.append(Skipped(source, "unknown_format", unknown(source)))
     elif status.st_size > limits.file_bytes:
         size, most = status.st_size // 2**20, limits.file_bytes // 2**20
         skipped.append(Skipped(source, "too_large", f"大きすぎます（{size} MB、上限 {most} MB）。"))

@@ -41,11 +41,24 @@ FORMATS = {
     "docx docm": Format(f"{OPEN}.wordprocessingml.document", "word"),
     "pptx pptm": Format(f"{OPEN}.presentationml.presentation", "slides"),
     "xlsx xlsm": Format(f"{OPEN}.spreadsheetml.sheet", "sheets"),
+    "xls": Format("application/vnd.ms-excel", "old_sheets"),
     "csv tsv": Format("text/csv", "delimited"),
     "eml": Format("message/rfc822", "mail", holds_files=True),
     "zip": Format("application/zip", "archive", holds_files=True),
 }
 _BY_SUFFIX = {suffix: form for suffixes, form in FORMATS.items() for suffix in suffixes.split()}
+
+
+_SAVED_AS = {"doc": "docx", "rtf": "docx", "odt": "docx", "ppt": "pptx", "odp": "pptx",
+             "ods": "xlsx", "msg": "eml", "jtd": "pdf", "pages": "pdf", "key": "pdf"}  # fmt: skip
+
+
+def unknown(name: str) -> str:
+    """Why a file of no known format is not read, and how it could be."""
+    suffix = PurePosixPath(name).suffix
+    if better := _SAVED_AS.get(suffix.lower().lstrip(".")):
+        return f"対応していない形式です（{suffix}）。.{better} で保存し直してください。"
+    return f"対応していない形式です（{suffix or '拡張子なし'}）。"
 
 
 def format_of(name: str) -> Format | None:

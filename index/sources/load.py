@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from index.errors import UnreadableDocument
 from index.records import DEFAULT_COLLECTION, Document, Skipped, document_id
 from index.sources.dates import iso_date
-from index.sources.formats import Format, format_of
+from index.sources.formats import Format, format_of, unknown
 from index.sources.rules import Rules, address, collection_name, web_address
 from index.sources.types import Limits, Loaded, Part, SourceFile
 from index.sources.worker import Worker
@@ -43,7 +43,7 @@ class Loader:
         """
         form = format_of(file.source)
         if form is None:
-            return Loaded((), (Skipped(file.source, "unknown_format", "対応していない形式です。"),))
+            return Loaded((), (Skipped(file.source, "unknown_format", unknown(file.source)),))
         found: list[Part | Skipped] = []
         limits = self._rules.limits
         try:

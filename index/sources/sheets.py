@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from io import BytesIO
 from typing import Any
@@ -16,6 +17,7 @@ from index.sources.tables import sheet_lines
 from index.sources.types import Limits, Part
 
 WIDEST = 500  # columns
+LOCKED = "パスワードで保護されています。保護を外して保存し直してください。"
 
 
 def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
@@ -24,64 +26,79 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
     Raises UnreadableDocument (`password`, `damaged`, `archive_bomb`, `empty`).
     """
     if data.startswith(b"\xd0\xcf\x11\xe0"):  # encrypted Office files are OLE containers
-        reason = "パスワードで保護されているか、古い形式（.xls など）です。"
-        raise UnreadableDocument(reason, code="password")
+        raise UnreadableDocument(LOCKED, code="password")
     opened(data, limits).close()
     import openpyxl
 
     try:
         with closing(openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True)) as book:
-            yield from _sheets(book, limits)
+            about = book.properties
+            changed = about.modified or about.created if about else None
+            yield from compose(
+                (Sheet(s.title, s.sheet_state == "visible", _rows(s)) for s in book.worksheets),
+                limits,
+                title=clean(about.title or "") if about else "",
+                date=changed.date().isoformat() if changed else "",
+            )
     except (*BROKEN, KeyError, TypeError, AttributeError, IndexError, SyntaxError):
         raise UnreadableDocument(
             "Excel ファイルとして読めません（壊れています）。", code="damaged"
         ) from None
 
 
-def _sheets(book: Any, limits: Limits) -> Iterator[Part | Skipped]:
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet of a workbook: its name, whether people see it, its rows as they see them."""
+
+    name: str
+    visible: bool
+    rows: Iterable[list[str]]
+
+
+def compose(
+    sheets: Iterable[Sheet], limits: Limits, *, title: str = "", date: str = ""
+) -> Iterator[Part | Skipped]:
+    """One Part of all visible sheets. Raises UnreadableDocument (`empty`)."""
     pieces: list[str] = []
     outline: list[Heading] = []
     length, left = 0, limits.rows
-    for sheet in book.worksheets:
-        if sheet.sheet_state != "visible":
-            yield Skipped(sheet.title, "hidden", "非表示のシートです。")
+    for sheet in sheets:
+        if not sheet.visible:
+            yield Skipped(sheet.name, "hidden", "非表示のシートです。")
             continue
-        lines = list(sheet_lines(_rows(sheet, left)))
+        lines = list(sheet_lines(_at_most(left, sheet.rows)))
         if not lines:
             continue
         left -= len(lines)
-        title = clean(sheet.title)
-        outline.append(Heading(length, 1, title))
-        piece = f"{title}\n\n" + clean("\n".join(lines)) + "\n\n"
+        name = clean(sheet.name)
+        outline.append(Heading(length, 1, name))
+        piece = f"{name}\n\n" + clean("\n".join(lines)) + "\n\n"
         pieces.append(piece)
         length += len(piece)
         if left <= 0:
-            yield Skipped(title, "too_many_rows", f"{limits.rows:,} 行まで読みました。")
+            yield Skipped(name, "too_many_rows", f"{limits.rows:,} 行まで読みました。")
             break
     if not pieces:
         raise UnreadableDocument("文章がありません。", code="empty")
-    about = book.properties
-    changed = about.modified or about.created if about else None
-    yield Part(
-        "".join(pieces).rstrip("\n"),
-        title=clean(about.title or "") if about else "",
-        outline=tuple(outline),
-        date=changed.date().isoformat() if changed else "",
-    )
+    yield Part("".join(pieces).rstrip("\n"), title=title, outline=tuple(outline), date=date)
 
 
-def _rows(sheet: Any, most: int) -> Iterator[list[str]]:
+def _rows(sheet: Any) -> Iterator[list[str]]:
     sheet.reset_dimensions()  # a file may claim a million rows, or one
     for row in sheet.iter_rows(values_only=True):
-        cells = [_shown(value) for value in row[:WIDEST]]
-        if any(cells):
-            most -= 1
+        yield [shown(value) for value in row[:WIDEST]]
+
+
+def _at_most(most: int, rows: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Rows up to so many that hold something."""
+    for row in rows:
+        most -= any(row)
         if most < 0:
             return
-        yield cells
+        yield row
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A cell as people see it, near enough: no time of a bare date, no `.0` of a whole number."""
     if value is None:
         return ""

@@ -49,6 +49,7 @@ def mutated(count: int, seed: int = 20261123) -> Iterator[tuple[str, bytes]]:
         "j.md": "---\ntitle: 題\ntags: [a]\n---\n# 見出し\n\n```\ncode\n```\n本文。\n".encode(),
         "k.txt": "第1章　総則\n\n（目的）\n第1条　本文。\n".encode("iso2022_jp"),
         "l.zip": samples.growi_export(),
+        "m.xls": samples.xls(),
     }
     names = sorted(good)
     changes = (_cut, _flip, _double, _drop, _swap, _zero, _noise, _foreign)

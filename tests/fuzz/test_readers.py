@@ -40,6 +40,7 @@ def good(suffix: str) -> bytes:
         "docx": samples.docx,
         "pptx": samples.pptx,
         "xlsx": samples.xlsx,
+        "xls": samples.xls,
         "eml": lambda: samples.eml(("a.md", b"# a")),
         "zip": samples.slack_export,
     }

@@ -90,14 +90,40 @@ def test_slides_are_pages_with_notes_and_tables(tmp_path: Path) -> None:
     assert "時間帯: 平日 | 担当: 佐藤 | 内線: 1234" in document.text
 
 
-def test_sheets_name_every_cell_by_its_column(tmp_path: Path) -> None:
-    result = loaded(tmp_path, "bihin.xlsx", samples.xlsx())
+@pytest.mark.parametrize("suffix", ["xlsx", "xls"])
+def test_sheets_name_every_cell_by_its_column(tmp_path: Path, suffix: str) -> None:
+    result = loaded(tmp_path, f"bihin.{suffix}", getattr(samples, suffix)())
     assert codes(result) == ["hidden"]
     text = result.documents[0].text
     assert "品名: ノートPC | 台数: 12 | 更新日: 2026-04-01" in text
     assert "品名: プロジェクター | 台数: 3 | 更新日: 2025-10-01" in text
     assert "担当: 情報システム課" in text
     assert "見せない" not in text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        samples.xlsx(),
+        "<html><table><tr><th>品名<th>台数<tr><td>ノートPC<td>12</table></html>".encode("cp932"),
+        "品名\t台数\nノートPC\t12\n".encode("utf-16"),
+    ],
+)
+def test_what_only_calls_itself_xls(tmp_path: Path, data: bytes) -> None:
+    (document,) = loaded(tmp_path, "bihin.xls", data).documents
+    assert "品名: ノートPC | 台数: 12" in document.text
+
+
+@pytest.mark.parametrize(
+    ("name", "better"), [("a.doc", ".docx"), ("a.PPT", ".pptx"), ("a.jtd", ".pdf"), ("a.exe", "")]
+)
+def test_formats_that_are_not_read_name_one_that_is(tmp_path: Path, name: str, better: str) -> None:
+    (tmp_path / "good.md").write_text("# よい", encoding="utf-8")
+    (tmp_path / name).write_bytes(b"x")
+    (skipped,) = discover([tmp_path]).skipped
+    assert skipped.code == "unknown_format"
+    assert ("保存し直して" in skipped.reason) == bool(better)
+    assert better in skipped.reason
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp932", "euc_jp", "utf-16"])

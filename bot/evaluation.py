@@ -20,7 +20,13 @@ import numpy as np
 from bot.answer import Answerer
 from bot.records import Answer, Citation, Question, Turn
 from bot.settings import Settings
-from bot.wiring import CALIBRATION_FILE, open_encoder, read_calibration, read_synonyms
+from bot.wiring import (
+    CALIBRATION_FILE,
+    multiply_on_one_thread,
+    open_encoder,
+    read_calibration,
+    read_synonyms,
+)
 from index.engines.choose import choose_engine
 from index.engines.local import LocalEngine
 from index.errors import KikuError
@@ -80,6 +86,7 @@ def prepare(
     encoder has read. Raises IndexMissing and the like, EncoderUnavailable, SettingsError.
     """
     encoder, _ = open_encoder(settings)
+    multiply_on_one_thread()
     home, ids, engine = settings.home, None, choose_engine(settings.store, settings.home)
     if dataset.judged:
         home = settings.home / FOLDER / (corpus or dataset.corpus_digest)

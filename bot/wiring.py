@@ -139,6 +139,7 @@ def connect(settings: Settings) -> Kiku:
     question. Raises EncoderUnavailable for an encoder that the settings name, StoreUnavailable,
     SettingsError."""
     encoder, _ = open_encoder(settings)
+    multiply_on_one_thread()
     settings.home.mkdir(parents=True, exist_ok=True)
     store = Store.open(settings.database_url, retention_days=settings.retention_days)
     return Kiku(settings, encoder, store, composer=_composer(settings))
@@ -156,6 +157,15 @@ def open_encoder(settings: Settings) -> tuple[Encoder | None, str]:
             raise
         _log.warning("%s %s", error.message, error.hint)
         return None, WORDS_ONLY
+
+
+def multiply_on_one_thread() -> None:
+    """Keeps NumPy's products on the thread that asks for them. They are small: shared out between
+    the cores, most of the time goes by in waiting for each other, and half of a processor with it.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1, user_api="blas")
 
 
 def read_calibration(settings: Settings) -> Calibration:

@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: run install test check eval bench fuzz image lock clean
+.PHONY: run install test check eval bench speed fuzz image lock clean
 
 run: $(RUN)
 	$(KIKU) build $(DOCS)
@@ -33,7 +33,11 @@ eval: $(RUN)
 	$(KIKU) build
 	$(KIKU) eval corpus/questions.jsonl
 
+# Kiku beside other libraries, each in an environment of its own under .peers/; about two hours.
 bench: $(RUN)
+	TORCH_CPU_INDEX="$(TORCH_CPU_INDEX)" $(BIN)/python -m benchmarks.peers --save
+
+speed: $(RUN)
 	$(BIN)/python -m benchmarks
 
 fuzz: $(DEV)

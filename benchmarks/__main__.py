@@ -1,5 +1,5 @@
-"""`make bench`: the benchmarks that need nothing but this repository. The others say what they need:
-`python -m benchmarks.http_load`, `slack_load` and `ingest`."""
+"""`make speed`: the benchmarks that need nothing but this repository. The others say what they need:
+`python -m benchmarks.peers` (`make bench`), `http_load`, `slack_load` and `ingest`."""
 
 from __future__ import annotations
 

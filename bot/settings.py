@@ -75,8 +75,8 @@ class Settings(BaseSettings):
     store: str = Field(
         "local",
         repr=False,
-        pattern=r"^(local$|postgres(ql)?://)",
-        description="where passages and vectors live: local or postgresql://…",
+        pattern=r"^(local$|postgres(ql)?://|milvuss?://)",
+        description="where passages and vectors live: local, postgresql://… or milvus://…",
     )
     database: str = Field(
         "", repr=False, description="SQLAlchemy URL; empty: SQLite in the home folder"

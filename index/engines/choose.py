@@ -17,4 +17,8 @@ def choose_engine(store: str, home: Path) -> Engine:
         from index.engines.postgres import PostgresEngine
 
         return PostgresEngine(store)
+    if scheme in ("milvus", "milvuss"):
+        from index.engines.milvus import MilvusEngine
+
+        return MilvusEngine(store)
     return LocalEngine(home)

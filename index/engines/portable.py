@@ -66,8 +66,10 @@ def read_vocabulary(blob: bytes, passages: int) -> tuple[Vocabulary, LexicalInde
     peaks = arrays.pop("peaks")
     arrays |= {name: np.empty(0, kind) for name, kind in _EMPTY.items()}
     arrays["lengths"] = np.empty((0, 2))
-    keys, _ = _terms(arrays["keys"])
-    vocabulary = Vocabulary(keys, peaks, Statistics.of(arrays["totals"]))
+    keys, first = _terms(arrays["keys"])
+    held = np.diff(arrays["bounds"])
+    frequency = np.add.reduceat(held, first) if len(first) else held
+    vocabulary = Vocabulary(keys, peaks, frequency, Statistics.of(arrays["totals"]))
     return vocabulary, LexicalIndex(arrays, passages, names)
 
 

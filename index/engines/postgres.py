@@ -92,9 +92,13 @@ class PostgresEngine:
                 known = connection.execute(
                     "SELECT 1 FROM kiku.generations WHERE id = %s", (identifier,)
                 )
-                if not known.fetchone():
+                new = not known.fetchone()
+                if new:
                     write_generation(connection, generation, progress, self._exact_up_to)
                 _serve(connection, identifier)
+            if new:  # or the first questions would do what this does, each for what it reads
+                schema = schema_of(identifier)
+                connection.execute(f"VACUUM {schema}.postings, {schema}.documents, {schema}.chunks")
             self._served = (-_FRESH, "")
             self._remove_old(connection, max(2, keep))
         return True

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from index.engines.contract import Candidates, Collections, Wanted
 from index.engines.found import Found, Parts, Row, chunk_of, unpack
 from index.engines.portable import read_vocabulary
@@ -27,19 +25,21 @@ Rows = list[tuple[Any, ...]]
 Read = Callable[[Callable[["Connection[Any]"], Rows]], Rows]
 
 _SPARE = 4  # products are rounded: some more than are wanted are looked at
+# Comparing the terms of every row takes longer than anything else, which the planner does not know.
 # Transaction-local, so that nothing is left behind where a proxy shares connections.
 _ENTER = """
 SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), true),
-  set_config('kiku.collections', %s, true)
+  set_config('kiku.collections', %s, true), set_config('enable_seqscan', %s, true)
 """
 _LEXICAL = """lexical AS MATERIALIZED (
   SELECT passage, -(weights <#> %(words)s::sparsevec) AS product FROM postings
-  WHERE collection = ANY (%(numbers)s::smallint[]) AND terms && %(terms)s::integer[]
+  WHERE collection = ANY (%(numbers)s::smallint[]){looked_up}
   ORDER BY weights <#> %(words)s::sparsevec, passage LIMIT %(lexical)s)"""
 _EXACT = """nearest AS MATERIALIZED (
   SELECT passage, max(-(vector <#> %(vector)s::vector)) AS score FROM vectors
   WHERE collection = ANY (%(numbers)s::smallint[])
   GROUP BY passage ORDER BY score DESC, passage LIMIT %(dense)s)"""
+_LOOKED_UP = " AND terms && %(terms)s::integer[]"
 # The graph holds half precision and knows nothing of passages: more is asked of it, and compared.
 _GRAPH = """nearest AS MATERIALIZED (
   SELECT passage, max(score) AS score FROM (
@@ -98,8 +98,8 @@ class PostgresGeneration:
         floor: float | None = None
         limit = wanted.lexical + _SPARE
         while True:
-            places, rest = sparse.first(floor)
-            found = Found(self._rows(wanted, sparse, places, limit), sparse, wanted)
+            terms, rest = sparse.first(floor)
+            found = Found(self._rows(wanted, sparse, terms, limit), sparse, wanted)
             if found.put_up == limit:
                 rest = max(rest, found.least)
             if not wanted.lexical or rest <= found.floor * ROUNDING**2:
@@ -131,7 +131,7 @@ class PostgresGeneration:
         return [Skipped(*row) for row in rows]
 
     def _rows(
-        self, wanted: Wanted, sparse: SparseQuery, places: np.ndarray, limit: int
+        self, wanted: Wanted, sparse: SparseQuery, terms: list[int] | None, limit: int
     ) -> list[Row]:
         """What the database knows of the candidates."""
         from pgvector import SparseVector, Vector
@@ -141,8 +141,8 @@ class PostgresGeneration:
         if wanted.lexical and sparse:
             weights = dict(zip(sparse.numbers.tolist(), sparse.weights.tolist(), strict=True))
             values["words"] = SparseVector(weights, len(self._vocabulary.keys)).to_text()
-            values |= {"terms": sparse.numbers[places].tolist(), "lexical": limit}
-            legs["lexical"] = _LEXICAL
+            values |= {"terms": terms, "lexical": limit}
+            legs["lexical"] = _LEXICAL.format(looked_up=_LOOKED_UP if terms else "")
         vector = wanted.vector is not None and self._dense.count > 0
         if vector and wanted.vector is not None:
             values["vector"] = Vector(wanted.vector).to_text()
@@ -179,7 +179,8 @@ class PostgresGeneration:
 
         def work(connection: Connection[Any]) -> Rows:
             with connection.pipeline(), connection.transaction():
-                connection.execute(_ENTER, (self._schema, json.dumps(names)))
+                scan = "off" if values.get("terms") else "on"
+                connection.execute(_ENTER, (self._schema, json.dumps(names), scan))
                 cursor = connection.cursor(binary=True)
                 cursor.execute(statement, values)
             return cursor.fetchall()

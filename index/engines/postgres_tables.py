@@ -60,7 +60,7 @@ _POSTINGS_STORAGE = """
 ALTER TABLE postings_{number} ALTER COLUMN weights SET STORAGE MAIN;
 ALTER TABLE postings_{number} ALTER COLUMN terms SET STORAGE EXTERNAL;
 ALTER TABLE postings_{number} ALTER COLUMN stored SET STORAGE EXTERNAL;
-ALTER TABLE postings_{number} SET (toast_tuple_target = 4080);
+ALTER TABLE postings_{number} SET (toast_tuple_target = 2700);
 """
 _INDEXES = """
 ALTER TABLE documents ADD PRIMARY KEY (position);

@@ -95,7 +95,9 @@ def test_a_replica_notices_a_new_generation(
     kiku.close()
 
 
-@pytest.mark.parametrize("value", ["elsewhere", "mysql://kiku@db/kiku", "/srv/index", ""])
+@pytest.mark.parametrize(
+    "value", ["elsewhere", "mysql://kiku@db/kiku", "localhost", "/srv/index", ""]
+)
 def test_another_store_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("KIKU_STORE", value)
     with pytest.raises(SettingsError, match="KIKU_STORE"):

@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import chain, combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from index.build import build
 from index.encoder import Encoder
 from index.engines.contract import Engine
+from index.engines.milvus import MilvusEngine
 from index.engines.postgres import PostgresEngine
 from index.errors import IndexMissing
 from index.generation import Generation, current_generation
@@ -26,16 +28,23 @@ from tests.unit.test_retrieve import COLLECTIONS, document
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 JSQUAD = ROOT.parent / "shared" / "data" / "jsquad-valid"
-Open = Callable[..., Engine]
+Open = Callable[..., Any]  # an engine that tells its generations, too
 SYNONYMS = Synonyms([["締め切り", "期限"], ["コンテナランタイム", "containerd", "CRI-O"]])
 
 
-@pytest.fixture(scope="session", params=["postgres"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Open]:
+@pytest.fixture(scope="session", params=["postgres", "milvus"])
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Open]:
     """Opens a new, empty engine; `exact_up_to` says past how many vectors it uses a graph."""
-    opened: list[Engine] = []
+    opened: list[Any] = []
 
-    def open_engine(**options: int) -> Engine:
+    def open_engine(**options: int) -> Any:
+        if request.param == "milvus":
+            pytest.importorskip("milvus_lite", reason="milvus-lite is not installed")
+            path = tmp_path_factory.mktemp("milvus") / "kiku.db"
+            opened.append(MilvusEngine(f"milvus://{path}", **options))
+            return opened[-1]
         server: PostgresServer = request.getfixturevalue("postgres")
         opened.append(PostgresEngine(fresh_database(server), **options))
         return opened[-1]
@@ -80,7 +89,10 @@ def agree(expected: list[Hit], found: list[Hit]) -> None:
             assert hit.score == pytest.approx(last, rel=1e-4, abs=1e-4), "better than the last"
             continue
         assert (hit.chunk, hit.document) == (other.chunk, other.document)
-        assert hit.features == pytest.approx(other.features, rel=1e-4, abs=1e-4)
+        both = hit.features.keys() & other.features.keys()  # of equals, any may be read closely
+        assert {name: hit.features[name] for name in both} == pytest.approx(
+            {name: other.features[name] for name in both}, rel=1e-4, abs=1e-4
+        )
 
 
 def questions() -> list[str]:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from bot.answer import Answerer, Composer
+from bot.answer import Answerer, Composer, Memory
 from bot.confidence import Calibration
 from bot.errors import StoreUnavailable
 from bot.messages.state import NO_VECTORS, WORDS_ONLY
 from bot.settings import Settings
-from bot.store import Store
 from index.engines.choose import choose_engine
 from index.errors import EncoderUnavailable, IndexMissing, IndexUnavailable, KikuError
 from index.generation import Generation, current_generation, write_durably
 from index.query import Synonyms
 from index.retrieve import Retriever
+from index.words import load_dictionary
 
 if TYPE_CHECKING:
+    from bot.store import Store
     from index.build import BuildReport, Progress
     from index.encoder import Encoder
     from index.engines.contract import Engine
@@ -77,25 +80,24 @@ class CurrentRetriever:
         return self._open
 
 
-class Kiku:
-    """Everything one process needs. Safe to share between threads."""
+class Reader:
+    """What questions outside any conversation need. Safe to share between threads."""
 
     def __init__(
         self,
         settings: Settings,
         encoder: Encoder | None,
-        store: Store,
         *,
+        memory: Memory | None = None,
         composer: Composer | None = None,
     ) -> None:
         self.settings = settings
         self.encoder = encoder
-        self.store = store
         self._engine = choose_engine(settings.store, settings.home)
         self._current = CurrentRetriever(self._engine, encoder, read_synonyms(settings))
         self.answerer = Answerer(
             self._current.get,
-            memory=store,
+            memory=memory,
             composer=composer,
             calibration=read_calibration(settings),
             threshold=settings.threshold,
@@ -106,6 +108,25 @@ class Kiku:
     def retriever(self) -> Retriever:
         """The retriever of the current generation; see `CurrentRetriever.get` for what it raises."""
         return self._current.get()
+
+    def close(self) -> None:
+        """Lets go of the index."""
+        self._engine.close()
+
+
+class Kiku(Reader):
+    """Everything one process needs. Safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        encoder: Encoder | None,
+        store: Store,
+        *,
+        composer: Composer | None = None,
+    ) -> None:
+        super().__init__(settings, encoder, memory=store, composer=composer)
+        self.store = store
 
     def ready(self) -> dict[str, str]:
         """Each part with `ok` or a sentence that says what is wrong."""
@@ -131,18 +152,37 @@ class Kiku:
     def close(self) -> None:
         """Lets go of the databases."""
         self.store.close()
-        self._engine.close()
+        super().close()
 
 
 def connect(settings: Settings) -> Kiku:
     """Opens the encoder and the store. A missing index is no obstacle: it is looked for at every
     question. Raises EncoderUnavailable for an encoder that the settings name, StoreUnavailable,
     SettingsError."""
-    encoder, _ = open_encoder(settings)
+    with _opening_encoder(settings) as encoder:
+        from bot.store import Store
+
+        settings.home.mkdir(parents=True, exist_ok=True)
+        store = Store.open(settings.database_url, retention_days=settings.retention_days)
+        load_dictionary()
     multiply_on_one_thread()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    store = Store.open(settings.database_url, retention_days=settings.retention_days)
-    return Kiku(settings, encoder, store, composer=_composer(settings))
+    return Kiku(settings, encoder.result()[0], store, composer=_composer(settings))
+
+
+def open_reader(settings: Settings) -> Reader:
+    """Opens what questions outside any conversation need: the store, which takes as long to load as
+    the encoder, stays closed. Raises EncoderUnavailable and SettingsError like `connect`."""
+    with _opening_encoder(settings) as encoder:
+        load_dictionary()
+    multiply_on_one_thread()
+    return Reader(settings, encoder.result()[0], composer=_composer(settings))
+
+
+@contextmanager
+def _opening_encoder(settings: Settings) -> Iterator[Future[tuple[Encoder | None, str]]]:
+    """Opens the encoder beside what the caller does meanwhile: most of it needs no interpreter."""
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(open_encoder, settings)
 
 
 def open_encoder(settings: Settings) -> tuple[Encoder | None, str]:

@@ -82,6 +82,11 @@ def forms(text: str) -> list[str]:
     return found
 
 
+def load_dictionary() -> None:
+    """Loads what the first text would wait for: some 30 ms."""
+    _tokenizer()
+
+
 def is_stop_word(form: str) -> bool:
     """Whether a form is in every question and says nothing about what is asked."""
     return form in _STOP_WORDS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bot.cli.opening import open_kiku
+from bot.cli.opening import open_kiku, open_reader
 from bot.messages.answers import older_version
 from index.errors import KikuError, SourceError
 from index.normalize import well_formed
@@ -34,7 +34,7 @@ def ask(
     from bot.records import Question
 
     turns = _read_history(history) if history else ()
-    with open_kiku() as kiku:
+    with open_reader() as kiku:
         answer = kiku.answerer.ask(
             Question(question, history=turns, top_k=top_k or kiku.settings.top_k, channel="cli")
         )
@@ -51,7 +51,7 @@ def search(
     if mode not in ("hybrid", "dense", "lexical"):
         raise typer.BadParameter("hybrid、dense、lexical のいずれかを指定してください。")
     chosen: Literal["hybrid", "dense", "lexical"] = mode  # type: ignore[assignment]
-    with open_kiku() as kiku:
+    with open_reader() as kiku:
         hits = kiku.retriever.search(kiku.answerer.check(query), top_k or 10, mode=chosen)
     if as_json:
         typer.echo(json.dumps(_search_body(hits), ensure_ascii=False))

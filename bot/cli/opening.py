@@ -10,7 +10,7 @@ from bot.settings import load_settings
 
 if TYPE_CHECKING:
     from bot.store import Store
-    from bot.wiring import Kiku
+    from bot.wiring import Kiku, Reader
 
 
 @contextmanager
@@ -23,6 +23,19 @@ def open_kiku() -> Iterator[Kiku]:
         yield kiku
     finally:
         kiku.close()
+
+
+@contextmanager
+def open_reader() -> Iterator[Reader]:
+    """The bot without what it remembers, for a single question. Raises what
+    `bot.wiring.open_reader` raises, and SettingsError."""
+    from bot.wiring import open_reader as opened
+
+    reader = opened(load_settings())
+    try:
+        yield reader
+    finally:
+        reader.close()
 
 
 @contextmanager

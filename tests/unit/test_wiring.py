@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from bot.wiring import multiply_on_one_thread
+from bot.errors import StoreUnavailable
+from bot.records import Question
+from bot.settings import load_settings
+from bot.wiring import connect, multiply_on_one_thread, open_reader
+from index.build import build
+from index.encoder import load_encoder
+from index.records import Document
 
 
 def test_numpy_multiplies_on_one_thread() -> None:
@@ -13,3 +24,23 @@ def test_numpy_multiplies_on_one_thread() -> None:
         found = [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
     assert found
     assert set(found) == {1}
+
+
+def test_a_single_question_is_answered_without_the_database(tmp_path: Path) -> None:
+    settings = load_settings({"home": tmp_path, "database": f"sqlite:///{tmp_path}"})
+    document = Document("d", "東京", "東京は日本の首都です。\n", "tokyo.md")
+    build(tmp_path, [document], encoder=load_encoder())
+    with pytest.raises(StoreUnavailable):
+        connect(settings)
+    reader = open_reader(settings)
+    try:
+        assert reader.retriever.dense
+        answer = reader.answerer.ask(Question("日本の首都はどこですか"))
+        assert answer.citations[0].quote == "東京は日本の首都です。"
+    finally:
+        reader.close()
+
+
+def test_a_reader_does_not_load_what_the_database_needs() -> None:
+    code = "import sys, bot.wiring; assert 'sqlalchemy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -91,12 +92,15 @@ class SlackApp:
         self.ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
         self._access = Access(settings.slack, kiku.store, workspaces.client, self._collections)
         self._prompts = Prompts(lambda: kiku.retriever, kiku.answerer.ask)
+        # Extractive answers keep a core busy each; those of an LLM mostly wait for it.
+        at_once = settings.slack.workers if settings.llm_url else max(2, os.cpu_count() or 1)
         manner = Manner(
             settings.public_url,
             settings.top_k,
             settings.slack.queue,
             settings.slack.command,
             settings.log_questions,
+            settings.max_answers or at_once,
         )
         self.responder = Responder(
             Replies(kiku.answerer.ask, kiku.store, self._access, self.ledger, manner),

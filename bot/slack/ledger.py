@@ -192,7 +192,7 @@ class Ledger:
             if session.scalar(_NEXT, asked) is None:
                 return None
         lease = {"me": self._owner, "lease": now + timedelta(seconds=self.lease)}
-        with self._database.write() as session:
+        with self._database.write(quick=True) as session:
             if session.get_bind().dialect.name == "postgresql":
                 # Two replicas must not start two rows of one thread at the same moment.
                 session.execute(_ONE_AT_A_TIME)
@@ -214,11 +214,12 @@ class Ledger:
 
     def posting(self, job: Job, answer_id: str) -> bool:
         """Writes down that the reply is about to be posted; False when the job was taken away."""
-        return self._run(_POST, {"job": job.number, "me": self._owner, "answer": answer_id}) > 0
+        values = {"job": job.number, "me": self._owner, "answer": answer_id}
+        return self._run(_POST, values, quick=False) > 0
 
     def note(self, number: int, **values: str) -> None:
         """Writes down `notice` or `reply_ts` of a delivery."""
-        self._change(_T.number == number, **values)
+        self._run(update(_TABLE).where(_T.number == number).values(**values), {}, quick=False)
 
     def postpone(self, number: int, seconds: float) -> None:
         """Puts a delivery back, due again after `seconds`."""
@@ -270,9 +271,10 @@ class Ledger:
     def _change(self, which: ColumnElement[bool], **values: Any) -> None:
         self._run(update(_TABLE).where(which).values(**values), {})
 
-    def _run(self, change: Update, values: dict[str, Any]) -> int:
-        """Gives how many rows were changed."""
-        with self._database.write() as session:
+    def _run(self, change: Update, values: dict[str, Any], *, quick: bool = True) -> int:
+        """Gives how many rows were changed. A quick one can be lost with the machine: then the
+        reply, whose `posting` is not, is looked for in Slack before it is posted again."""
+        with self._database.write(quick=quick) as session:
             done = session.execute(change, values)
             return int(done.rowcount)  # type: ignore[attr-defined]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,13 +28,15 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How to answer. `public_url`: where people reach the service, empty for no links there;
-    `queue`: how many may wait before Kiku asks to come back later."""
+    `queue`: how many may wait before Kiku asks to come back later; `at_once`: how many answers are
+    worked out at once. More of them than there are cores would only keep acknowledgements waiting."""
 
     public_url: str = ""
     top_k: int = 5
     queue: int = 500
     command: str = "/kiku"
     log_questions: bool = False
+    at_once: int = 2
 
 
 class Replies:
@@ -56,6 +59,7 @@ class Replies:
         self._access = access
         self._ledger = ledger
         self._manner = manner
+        self._turns = threading.Semaphore(manner.at_once)
 
     def to_message(self, job: Job, replaces: str = "", said: Said | None = None) -> Reply:
         """To a question in a channel or a direct message. `replaces` is the answer that an edited
@@ -173,7 +177,8 @@ class Replies:
             channel="slack",
             asker=person(job.team, job.request["user"]),
         )
-        return question, self._ask(question, said=said) if said else self._ask(question)
+        with self._turns:
+            return question, self._ask(question, said=said) if said else self._ask(question)
 
     def _keep(self, question: Question, answer: Answer) -> None:
         self._store.record(question, answer)

@@ -107,8 +107,13 @@ class Query:
         for number, alternatives in several:
             held[number] = any(present[alternative].all() for alternative in alternatives)
         count = len(self.words) if words_only else len(self.groups)
-        values = np.array(self.values[:count])
+        values = self._values[:count]
         return float(values[held[:count]].sum() / (values.sum() or 1.0))
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        """`values` as an array: coverage is asked for some hundred times a question."""
+        return np.array(self.values)
 
     @cached_property
     def _needs(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, list[np.ndarray]]]]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # words, grams: BM25 by words and by character n-grams, as a share of the best score that the
-# question allows; dense: cosine; late: MaxSim; title: the share of the question's words in the
-# title; version: see `index.query.version_match`; superseded: 1
-# for an older version of a document that is there in a newer one too; all three by hand. dense
-# is fitted at 4.2, but the encoder's first training had seen some of those questions, and its
-# sentence vector is flattered by them; the token vectors were trained later, without them.
+# question allows; dense: the inner product with the best part; late: MaxSim; near: see
+# `index.sentences.nearness`; title: the share of the question's words in the title; version: see
+# `index.query.version_match`; superseded: 1 for an older version of a document that is there in a
+# newer one too; all three by hand. dense is fitted higher, but the encoder's first training had
+# seen some of those questions, and its sentence vector is flattered by them; the token vectors were
+# trained later, without them.
 WEIGHTS: Mapping[str, float] = {
-    "words": 4.9,
-    "grams": 4.5,
-    "dense": 1.0,
-    "late": 9.8,
+    "words": 0.4,
+    "grams": 3.9,
+    "dense": 2.5,
+    "late": 7.1,
+    "near": 6.5,
     "title": 1.5,
     "version": 6.0,
     "superseded": -1.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ from index.normalize import well_formed
 from index.query import Query, Synonyms, understand, version_match
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
 from index.rerank import QueryTokens, max_similarity, sentence_similarity
+from index.sentences import nearness
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
@@ -27,6 +28,8 @@ Mode = Literal["hybrid", "dense", "lexical"]
 # How many candidates each leg puts up for the second stage.
 LEXICAL_CANDIDATES = 32
 DENSE_CANDIDATES = 16
+# How many of them are then read sentence by sentence.
+READ_CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,16 @@ def _hits(query: Query, encoded: _Encoded | None, candidates: Candidates, mode: 
         ranks = one.dense_rank, one.lexical_rank
         hits.append(Hit(one.chunk, one.document, score, *ranks, features))
     hits.sort(key=lambda hit: -hit.score)
-    return hits
+    if mode != "hybrid":
+        return hits
+    read = [_with_nearness(query, hit) for hit in hits[:READ_CANDIDATES]]
+    return sorted(read, key=lambda hit: -hit.score) + hits[READ_CANDIDATES:]
+
+
+def _with_nearness(query: Query, hit: Hit) -> Hit:
+    """The hit, read sentence by sentence; its score cannot fall."""
+    features = {**hit.features, "near": nearness(query, hit)}
+    return replace(hit, score=fuse(features), features=features)
 
 
 @lru_cache(maxsize=10_000)

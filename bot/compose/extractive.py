@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.cite import Evidence
-from bot.compose.sentences import Sentence, score_sentences, without_marker
+from bot.compose.sentences import Sentence, score_sentences
 from index.query import Query
 from index.records import Hit
 from index.retrieve import Retriever, Search
+from index.sentences import without_marker
 
 # Passages that are read sentence by sentence.
 READ_HITS = 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.compose.sentences import _spans
+from index.sentences import _spans
 
 
 def spans(text: str, heading: str = "") -> list[tuple[str, str, bool]]:

@@ -1,0 +1,103 @@
+"""A passage as it is read closely: its sentences, each with its terms and what stands around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from index.lexical import terms
+from index.query import Query
+from index.records import Hit
+from index.split import sentences
+
+_MARKER = re.compile(
+    r"^[ \t\u3000]*(?:[-*+•・●◦‣→▪■□◆◇※#>]+|\d{1,3}[.)．）]|[(（]\d{1,3}[)）]|[①-⑳])[ \t\u3000]*"
+)
+_RULE = re.compile(r"[|:\-=\s]+")
+_FENCES = ("```", "~~~")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A sentence's place in its passage, the header of its table, and whether it is a row of one, or
+    code."""
+
+    start: int
+    end: int
+    header: str = ""
+    row: bool = False
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is the same for every question: the sentences of a passage, their terms and those of the
+    title and headings above, each uint64 ascending."""
+
+    spans: tuple[Span, ...]
+    keys: tuple[np.ndarray, ...]
+    above: np.ndarray
+
+    def present(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the query's keys each sentence holds, and which it holds together with its
+        neighbours and what stands above: bool (sentences, keys) both."""
+        own = np.array([query.present(keys) for keys in self.keys])
+        over = query.present(self.above)
+        near = []
+        for number, span in enumerate(self.spans):
+            # A row says nothing of the next one; a sentence often leans on the one before it.
+            beside = 0 if span.row else 1
+            together = own[max(0, number - beside) : number + beside + 1].any(axis=0)
+            near.append(over | together)
+        return own, np.array(near)
+
+
+def read(hit: Hit) -> Reading:
+    """The sentences of a hit; headings, table headers and rules left out."""
+    heading = hit.chunk.heading[-1] if hit.chunk.heading else ""
+    return _read(hit.chunk.text, heading, " ".join((hit.document.title, *hit.chunk.heading)))
+
+
+def nearness(query: Query, hit: Hit) -> float:
+    """How much of what the question's words are worth stands together in one place of a passage: a
+    sentence, its neighbours and the headings. 0…1."""
+    _, near = read(hit).present(query)
+    return max((query.coverage(present, words_only=True) for present in near), default=0.0)
+
+
+def without_marker(line: str) -> str:
+    """A line without the bullet, number or quotation mark in front of it."""
+    return _MARKER.sub("", line)
+
+
+@lru_cache(maxsize=4096)  # some 5 kB a passage
+def _read(text: str, heading: str, above: str) -> Reading:
+    spans = tuple(_spans(text, heading))
+    keys = tuple(terms(f"{span.header}\n{text[span.start : span.end]}").keys for span in spans)
+    return Reading(spans, keys, terms(above).keys)
+
+
+def _spans(text: str, heading: str) -> Iterator[Span]:
+    header, fenced = "", False
+    lines = sentences(text)
+    for number, (start, end) in enumerate(lines):
+        line = text[start:end]
+        if line.startswith(_FENCES):
+            fenced = not fenced
+            continue
+        is_row = line.startswith("|")
+        following = text[slice(*lines[number + 1])] if number + 1 < len(lines) else ""
+        if is_row and _RULE.fullmatch(following) and not _RULE.fullmatch(line):
+            header = line
+            continue
+        # A chunk that begins inside a table has rows without a header, not a row for a header.
+        header = header if is_row else ""
+        if _RULE.fullmatch(line) or line.strip(" \t#") == heading.strip():
+            continue
+        marker = None if is_row or fenced else _MARKER.match(line)
+        lead = marker.end() if marker and marker.end() < end - start else 0
+        yield Span(start + lead, end, header, is_row, fenced)

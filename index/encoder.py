@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from index.errors import EncoderUnavailable
-from index.parts import part_of_tokens
+from index.parts import OWN, part_of_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Encoding as Pieces
@@ -260,14 +260,15 @@ def _digest(parts: dict[str, str], *more: str) -> str:
 
 
 def _parts(text: str, vector: np.ndarray, hidden: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """½ · (the text's vector + the normalised mean over a part's tokens), float32 (p, dimension)
-    for the parts that have tokens; the text's vector alone where none has."""
+    """For each part with tokens: `OWN` of the normalised mean over them and the rest of the text's
+    vector, float32 (p, dimension); the text's vector alone where no part has any."""
     owner = part_of_tokens(text, offsets[:, 0])
     if not len(owner):
         return vector[None]
     firsts = np.flatnonzero(np.diff(owner, prepend=-1))
     sums = np.add.reduceat(hidden, firsts, axis=0)
-    held: np.ndarray = (vector + sums / np.linalg.norm(sums, axis=1, keepdims=True)) / 2
+    means: np.ndarray = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    held: np.ndarray = OWN * means + (1 - OWN) * vector
     return held
 
 

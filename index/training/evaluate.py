@@ -90,12 +90,11 @@ def late_scores(
 
 def dense_scores(queries: Encoding, documents: Encoding) -> np.ndarray:
     """The best part of every document for every query: float32 (queries, documents)."""
-    if documents.parts is None:
-        best: np.ndarray = queries.vectors @ documents.vectors.T
-        return best
-    firsts = np.cumsum([0, *(len(parts) for parts in documents.parts[:-1])])
-    every = queries.vectors @ np.concatenate(documents.parts).T
-    best = np.maximum.reduceat(every, firsts, axis=1)
+    parts = documents.parts or [vector[None] for vector in documents.vectors]
+    firsts = np.cumsum([0, *(len(own) for own in parts[:-1])])
+    best: np.ndarray = np.maximum.reduceat(
+        queries.vectors @ np.concatenate(parts).T, firsts, axis=1
+    )
     return best
 
 

@@ -1,7 +1,7 @@
 """The network that is trained: a BERT body, a sentence vector and a token head.
 
 sentence vector   mean of the last hidden states, L2-normalised
-part vectors      ½ · (sentence vector + L2-normalised mean over the part's tokens); see index.parts
+part vectors      0.8 · L2-normalised mean over the part's tokens + 0.2 · sentence vector; see index.parts
 token vectors     linear 384 → 64, L2-normalised (late interaction: Khattab & Zaharia 2020,
                   arXiv 2004.12832)
 token weights     softplus(linear 384 → 1): how much a query token counts
@@ -23,6 +23,8 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from index.parts import OWN
 
 TOKEN_DIMENSION = 64
 HEAD_FILE = "token_head.safetensors"
@@ -137,7 +139,7 @@ class Student(nn.Module):
             tokens=F.normalize(self.token(hidden).float(), dim=-1),
             weights=weights,
             mask=inner,
-            parts=(vectors[:, None] + own) / 2,
+            parts=OWN * own + (1 - OWN) * vectors[:, None],
             part_mask=holds.sum(-1) > 0,
         )
 

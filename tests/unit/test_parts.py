@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from index.parts import SHORTEST, part_ends, part_of_tokens
 
-LONG = "コンテナは、ホストのカーネルを共有しながら、隔離されたプロセスを動かす仕組みです。"
+LONG = "隔離されたプロセスを一つずつ動かす仕組みのことです。"
 
 
 def parts(text: str) -> list[str]:
@@ -18,6 +18,21 @@ def parts(text: str) -> list[str]:
 
 def test_sentences_are_parts() -> None:
     assert parts(LONG + LONG) == [LONG, LONG]
+
+
+def test_clauses_are_parts() -> None:
+    first, second = (
+        "コンテナはホストのカーネルを共有しながら、",
+        "隔離されたプロセスを一つずつ動かす仕組みです。",
+    )
+    assert parts(first + second) == [first, second]
+
+
+def test_latin_punctuation_ends_a_clause_before_a_space() -> None:
+    assert parts("A container shares the kernel, 1,000 of them fit. They start fast enough.") == [
+        "A container shares the kernel, ",
+        "1,000 of them fit. They start fast enough.",
+    ]
 
 
 def test_a_short_title_goes_with_what_it_names() -> None:
@@ -32,7 +47,7 @@ def test_nothing_has_no_parts() -> None:
     assert part_ends("") == []
 
 
-@given(st.text(alphabet="あ漢a。！\n 」", max_size=300))
+@given(st.text(alphabet="あ漢a。、！.,\n 」", max_size=300))
 def test_the_parts_are_the_text(text: str) -> None:
     found = parts(text)
     assert "".join(found) == text

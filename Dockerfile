@@ -1,10 +1,11 @@
 # The image of Kiku: `docker build -t kiku .`
 # It serves the shipped encoder and has no torch, so it is a third of what `make install` brings.
-# For any other encoder (KIKU_ENCODER): `make image ENCODERS=any`.
+# For any other encoder (KIKU_ENCODER): `make image ENCODERS=any`; for Milvus: `make image STORES=milvus`.
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
 ARG ENCODERS=shipped
+ARG STORES=postgres
 ARG TORCH_CPU_INDEX=
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_PYTHON=/opt/kiku/bin/python
 WORKDIR /src
@@ -13,12 +14,13 @@ RUN python -m venv --without-pip /opt/kiku
 COPY pyproject.toml constraints.txt ./
 COPY deploy/requirements.py deploy/
 # hadolint ignore=DL3013  # constraints.txt pins it
-RUN if [ "$ENCODERS" = any ]; then \
-      pip install --no-deps --constraint constraints.txt --index-url "$TORCH_CPU_INDEX" torch \
-      && python deploy/requirements.py --any-encoder > requirements.txt; \
-    else \
-      python deploy/requirements.py > requirements.txt; \
-    fi \
+RUN set --; \
+    if [ "$STORES" = milvus ]; then set -- --milvus; fi; \
+    if [ "$ENCODERS" = any ]; then \
+      set -- "$@" --any-encoder; \
+      pip install --no-deps --constraint constraints.txt --index-url "$TORCH_CPU_INDEX" torch || exit 1; \
+    fi; \
+    python deploy/requirements.py "$@" > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 COPY README.md LICENSE ./
 COPY bot bot

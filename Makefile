@@ -1,6 +1,7 @@
 PYTHON ?= python3
 DOCS ?=
 ENCODERS ?= shipped
+STORES ?= postgres
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,9 +44,9 @@ speed: $(RUN)
 fuzz: $(DEV)
 	FUZZ_EXAMPLES=2000 $(BIN)/pytest tests/fuzz
 
-# ENCODERS=any adds torch, which the shipped encoder does without.
+# ENCODERS=any adds torch, which the shipped encoder does without; STORES=milvus the client of Milvus.
 image:
-	docker build --build-arg ENCODERS=$(ENCODERS) --build-arg TORCH_CPU_INDEX=$(TORCH_CPU_INDEX) --tag kiku .
+	docker build --build-arg ENCODERS=$(ENCODERS) --build-arg STORES=$(STORES) --build-arg TORCH_CPU_INDEX=$(TORCH_CPU_INDEX) --tag kiku .
 
 # Writes constraints.txt anew from the newest versions that pyproject.toml allows.
 lock:

@@ -2,6 +2,7 @@
 
 The shipped encoder runs on onnxruntime; torch and sentence-transformers, four fifths of what an
 installation weighs, serve other encoders alone and are left out unless `--any-encoder` is given.
+Of the stores, PostgreSQL's driver is always there and Milvus' only with `--milvus`: it brings pandas.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 OTHER_ENCODERS = {"sentence-transformers", "torch"}
 
 
-def requirements(*, any_encoder: bool) -> list[str]:
-    """The requirements of `kiku` and of its PostgreSQL driver, as pyproject.toml spells them."""
+def requirements(*, any_encoder: bool, milvus: bool) -> list[str]:
+    """The requirements of `kiku` and of its stores' drivers, as pyproject.toml spells them."""
     project = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    if milvus:
+        wanted += project["optional-dependencies"]["milvus"]
     return [line for line in wanted if any_encoder or _name(line) not in OTHER_ENCODERS]
 
 
@@ -27,4 +30,5 @@ def _name(requirement: str) -> str:
 
 
 if __name__ == "__main__":
-    print(*requirements(any_encoder="--any-encoder" in sys.argv[1:]), sep="\n")
+    given = sys.argv[1:]
+    print(*requirements(any_encoder="--any-encoder" in given, milvus="--milvus" in given), sep="\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bot.settings import load_settings
@@ -93,6 +94,41 @@ def test_a_replica_notices_a_new_generation(
     _until(lambda: kiku.retriever.generation != first)
     assert kiku.retriever.search("給湯室")
     kiku.close()
+
+
+def test_a_backup_brings_index_and_conversations_back(
+    cli: Cli, postgres: PostgresServer, documents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What docs/deploy.md says: pg_dump while Kiku runs, pg_restore into an empty database."""
+    old, new = fresh_database(postgres), fresh_database(postgres)
+    for name in ("KIKU_STORE", "KIKU_DATABASE"):
+        monkeypatch.setenv(name, old)
+    cli("build", str(documents))
+    expected = cli("search", "chrootとは", "--json").out
+    said = cli("chat", stdin="chrootはいつ生まれた？\n\n").out
+    assert "[1]" in said
+    answers = "SELECT question, answer FROM answers"
+    with psycopg.connect(old) as connection:
+        remembered = connection.execute(answers).fetchall()
+    assert remembered
+
+    login = ("-h", str(postgres.folder), "-U", "postgres")
+    dump = str(postgres.folder / "kiku.dump")
+    postgres.run("pg_dump", *login, "--format=custom", f"--file={dump}", _name(old))
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE "{_name(old)}"')
+    postgres.run("pg_restore", *login, "--exit-on-error", f"--dbname={_name(new)}", dump)
+
+    for name in ("KIKU_STORE", "KIKU_DATABASE"):
+        monkeypatch.setenv(name, new)
+    assert cli("search", "chrootとは", "--json").out == expected
+    with psycopg.connect(new) as connection:
+        assert connection.execute(answers).fetchall() == remembered
+    assert cli("build").status == 0, "and the next build goes on from there"
+
+
+def _name(url: str) -> str:
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @pytest.mark.parametrize(

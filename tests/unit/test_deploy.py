@@ -61,15 +61,17 @@ def test_the_lock_has_no_cuda_and_the_torch_that_make_installs(locked: dict[str,
     assert f"TORCH := torch=={locked['torch']}\n" in (ROOT / "Makefile").read_text("utf-8")
 
 
-def slim_requirements() -> list[str]:
+def slim_requirements(*more: str) -> list[str]:
     """What the image installs, as the Dockerfile asks for it."""
-    command = [sys.executable, str(ROOT / "deploy" / "requirements.py")]
+    command = [sys.executable, str(ROOT / "deploy" / "requirements.py"), *more]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def test_the_image_leaves_out_torch_and_nothing_else() -> None:
     everything = PYPROJECT["dependencies"] + PYPROJECT["optional-dependencies"]["postgres"]
     assert names(everything) - names(slim_requirements()) == {"torch", "sentence-transformers"}
+    milvus = names(PYPROJECT["optional-dependencies"]["milvus"])
+    assert names(slim_requirements("--milvus")) - names(slim_requirements()) == milvus
 
 
 def test_nothing_in_the_image_asks_for_torch_again() -> None:
@@ -206,6 +208,14 @@ def test_kustomize_lists_every_manifest() -> None:
     listed = set(manifest("kustomization.yaml")["resources"])
     assert listed == {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
     assert manifest("slack/kustomization.yaml")["patches"][0]["path"] == "container.yaml"
+    assert manifest("replicas/kustomization.yaml")["resources"] == ["index.yaml"]
+    [patch] = manifest("replicas/kustomization.yaml")["patches"]
+    pod = manifest("deployment.yaml")["spec"]
+    for change in yaml.safe_load(patch["patch"]):  # each place that is changed is there
+        place: Any = {"spec": pod}
+        for step in change["path"].strip("/").split("/"):
+            place = place[int(step)] if isinstance(place, list) else place[step]
+    assert place["name"] == "data"
 
 
 def test_manifests_speak_of_one_another() -> None:
@@ -228,10 +238,12 @@ def containers() -> dict[str, dict[str, Any]]:
     """Every container of the pod, the Slack component's too."""
     pod = manifest("deployment.yaml")["spec"]["template"]["spec"]
     more = manifest("slack/container.yaml")["spec"]["template"]["spec"]["containers"]
+    job = manifest("replicas/index.yaml")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    more = more + job["containers"]
     return {one["name"]: one for one in pod["initContainers"] + pod["containers"] + more}
 
 
-@pytest.mark.parametrize("name", ["index", "kiku", "slack"])
+@pytest.mark.parametrize("name", ["index", "kiku", "slack", "builder"])
 def test_containers_of_the_pod_can_do_little(name: str) -> None:
     one = containers()[name]
     assert one["securityContext"] == {

@@ -275,9 +275,11 @@ class RecordsWriter:
             (file.modified_ns, file.changed_ns, file.source),
         )
 
-    def dated(self) -> Iterator[tuple[str, str, str, str]]:
-        """(id, title, date, collection) of every document added so far."""
-        yield from self._database.execute("SELECT id, title, date, collection FROM documents")
+    def dated(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """(id, title, source, date, collection) of every document added so far."""
+        yield from self._database.execute(
+            "SELECT id, title, source, date, collection FROM documents"
+        )
 
     def text(self, identifier: str) -> str:
         """The text of a document added before."""

@@ -122,7 +122,7 @@ def _document(file: SourceFile, form: Format, part: Part, rules: Rules) -> Docum
     rule = rules.source(file)
     given = rule.title if rule and not part.name else ""
     title = given or part.title or _stem(source)
-    dates = (rule.date if rule else "", part.date, _stem(source))
+    dates = (rule.date if rule else "", part.date, _stem(source), title)
     collection = rules.collection(file) or collection_name(part.collection) or DEFAULT_COLLECTION
     document = Document(
         id=document_id(source),

@@ -161,7 +161,10 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         example = '["a", "b"] や {"a": ["b"]}'
         raise SettingsError(f"設定 {name} は JSON で書いてください（例: {example}）。") from None
     except ValueError as error:  # a kiku.toml that is not TOML
-        raise SettingsError(f"kiku.toml を読めません: {error}") from None
+        raise SettingsError(
+            f"kiku.toml を読めません: {error}",
+            hint='日本語の名前と文字の値は " で囲んでください（例: "人事" = ["人事/"]）。',
+        ) from None
 
 
 def _refuse_unknown_variables() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from index import encoder as module
 from index.encoder import MAX_TOKENS, MODEL, Encoding, KikuEncoder, load_encoder
+from index.errors import EncoderUnavailable
 
 pytestmark = pytest.mark.skipif(
     not (MODEL / "model.onnx").exists(), reason="index/model holds no encoder"
@@ -68,6 +70,18 @@ def test_the_token_head_agrees_with_torch(encoder: KikuEncoder) -> None:
         mask = theirs.mask[i]
         assert np.allclose(tokens, theirs.tokens[i][mask].numpy(), atol=5e-3)
         assert np.allclose(weights, theirs.weights[i][mask].numpy(), atol=5e-3)
+
+
+def test_a_name_that_cannot_be_fetched_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sentence_transformers")
+
+    def no_network(name: str) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(module, "_ask_hub", no_network)
+    with pytest.raises(EncoderUnavailable, match="'nobody/nothing' cannot be loaded") as raised:
+        load_encoder("nobody/nothing")
+    assert "ships with Kiku" in raised.value.hint
 
 
 def _parts(encoded: Encoding) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -256,18 +256,6 @@ def test_a_missing_folder_is_one_clear_error() -> None:
     assert "KIKU_ENCODER" in raised.value.hint
 
 
-def test_a_name_that_cannot_be_fetched_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("sentence_transformers")
-
-    def no_network(name: str) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr(module, "_ask_hub", no_network)
-    with pytest.raises(EncoderUnavailable, match="'nobody/nothing' cannot be loaded") as raised:
-        load_encoder("nobody/nothing")
-    assert "ships with Kiku" in raised.value.hint
-
-
 def _parts(encoded: Encoding) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     assert encoded.tokens is not None
     assert encoded.weights is not None

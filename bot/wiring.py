@@ -17,7 +17,7 @@ from bot.confidence import Calibration
 from bot.errors import StoreUnavailable
 from bot.messages.state import NO_VECTORS, WORDS_ONLY
 from bot.settings import Settings
-from index.engines.choose import choose_engine
+from index.engines.choose import choose_engine, choose_shared
 from index.errors import EncoderUnavailable, IndexMissing, IndexUnavailable, KikuError
 from index.generation import Generation, current_generation, write_durably
 from index.query import Synonyms
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from index.build import BuildReport, Progress
     from index.encoder import Encoder
     from index.engines.contract import Engine
+    from index.sharing import ShareReport
 
 DEFAULT_ROOT = Path("corpus/documents")
 CALIBRATION_FILE = "calibration.json"
@@ -238,19 +239,43 @@ def build_index(
 
     chosen = [path.expanduser().resolve() for path in roots] or remembered_roots(settings.home)
     rules = read_rules(chosen, settings.collections)
+    shared = choose_shared(settings.store)
     report = build_sources(
         settings.home,
         chosen,
         encoder=encoder,
         rules=rules,
         keep=settings.keep_generations,
+        shared=shared,
         progress=progress,
     )
     if roots:
         remembered = json.dumps([str(path) for path in chosen], ensure_ascii=False)
         write_durably(settings.home / "sources.json", remembered.encode())
     copied = copy_index(settings, settings.store, progress=progress)
+    if shared is not None and copied:
+        shared.clear()
     return replace(report, changed=report.changed or copied)
+
+
+def encode_share(
+    settings: Settings,
+    roots: Sequence[Path],
+    share: tuple[int, int],
+    *,
+    encoder: Encoder,
+    progress: Progress = lambda stage, done, total: None,
+) -> ShareReport:
+    """Encodes a share of the files, for a build to come; see `index.sharing`."""
+    from index.sharing import encode_share as encode
+    from index.sources import read_rules
+
+    chosen = [path.expanduser().resolve() for path in roots] or remembered_roots(settings.home)
+    rules = read_rules(chosen, settings.collections)
+    shared = choose_shared(settings.store)
+    return encode(
+        settings.home, chosen, share, encoder=encoder, rules=rules, shared=shared, progress=progress
+    )
 
 
 def copy_index(

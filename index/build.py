@@ -15,7 +15,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index.cache import Cache
+from index.cache import CACHE, Cache, SharedEmbeddings
 from index.embedding import Taken, identity, passage_context, segments, write_vectors
 from index.errors import KikuError, SourceError
 from index.generation import Generation, Manifest, file_digest
@@ -89,6 +89,7 @@ def build_sources(
     encoder: Encoder | None,
     rules: Rules | None = None,
     keep: int = 2,
+    shared: SharedEmbeddings | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> BuildReport:
     """Reads the files under `roots` and builds from them; bad ones are in the report's `skipped`.
@@ -122,7 +123,7 @@ def build_sources(
         taken = Taken.of(previous, writer.taken)
         return _finish(
             home, folder, writer, encoder, settings, started, progress,
-            roots=roots, reading=reading, opened=opened, taken=taken,
+            roots=roots, reading=reading, opened=opened, taken=taken, shared=shared,
         )  # fmt: skip
 
 
@@ -166,6 +167,7 @@ def _finish(
     reading: str = "",
     opened: int = 0,
     taken: Taken | None = None,
+    shared: SharedEmbeddings | None = None,
 ) -> BuildReport:
     """The stages after reading: versions, words, vectors, and the manifest last."""
     writer.supersede(superseded(writer.dated(), writer.text))
@@ -177,7 +179,7 @@ def _finish(
             hint="読める文書のあるフォルダーを kiku build に渡してください。",
         )
     records = Records(folder / RECORDS)
-    cache = Cache(home / "cache.sqlite")
+    cache = Cache(home / CACHE, shared=shared)
     maker = f"{analyzer_version()} {code_digest('words.py', 'normalize.py', 'lexical.py')}"
     embedded = 0
     try:

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from index.lexical import Terms
 
+CACHE = "cache.sqlite"  # in the home folder
 # Of the tables below: a cache of another version is thrown away.
 _VERSION = 3
 _SCHEMA = """
@@ -24,6 +26,7 @@ CREATE TABLE IF NOT EXISTS words (maker TEXT, digest BLOB, lengths BLOB, keys BL
 CREATE TABLE IF NOT EXISTS embeddings (maker TEXT, digest BLOB, dimension INTEGER,
   vectors BLOB, tokens BLOB, starts BLOB, UNIQUE (maker, digest));
 """
+_PUT = "INSERT OR REPLACE INTO embeddings VALUES (?,?,?,?,?,?)"
 SPARE = 10_000  # rows that may lie unused before they are removed
 
 
@@ -37,10 +40,33 @@ class Embedding:
     starts: np.ndarray
 
 
-class Cache:
-    """Opened by the one build that runs; `save` makes what was put in last."""
+# Digest, dimension, vectors, tokens and starts: the columns of an embedding.
+Row = tuple[bytes, int, bytes, bytes, bytes]
 
-    def __init__(self, path: Path) -> None:
+
+class SharedEmbeddings(Protocol):
+    """Embeddings that several machines put together, in a database."""
+
+    def get(self, maker: str, digests: Sequence[bytes]) -> list[Row]:
+        """Those that are there."""
+        ...
+
+    def put(self, maker: str, rows: Sequence[Row]) -> None:
+        """Keeps some; what is there already stays."""
+        ...
+
+
+class Cache:
+    """Opened by the one build that runs, or by processes that encode a share each; `save` makes
+    what was put in last. What is not here is looked for in `shared`, and what is put goes there too
+    where the cache is `giving`."""
+
+    def __init__(
+        self, path: Path, *, shared: SharedEmbeddings | None = None, giving: bool = False
+    ) -> None:
+        self._shared = shared
+        self._giving = giving
+        self._given: dict[str, list[Row]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = _opened(path)
@@ -95,35 +121,44 @@ class Cache:
         self, maker: str, texts: Sequence[str], token_dimension: int
     ) -> list[Embedding | None]:
         """The embeddings of some texts, None where one is not known."""
-        found: list[Embedding | None] = []
-        for text in texts:
-            digest = _digest([text])
-            self._used["embeddings"].add(digest)
-            row = self._database.execute(
-                "SELECT dimension, vectors, tokens, starts FROM embeddings"
-                " WHERE maker = ? AND digest = ?",
-                (maker, digest),
-            ).fetchone()
-            found.append(None if row is None else _embedding(row, token_dimension))
-        return found
+        digests = [_digest([text]) for text in texts]
+        self._used["embeddings"].update(digests)
+        found = [self._embedding(maker, digest, token_dimension) for digest in digests]
+        missing = [d for d, one in zip(digests, found, strict=True) if one is None]
+        if self._shared is None or not missing:
+            return found
+        for row in self._shared.get(maker, missing):
+            self._database.execute(_PUT, (maker, *row))
+        return [self._embedding(maker, digest, token_dimension) for digest in digests]
+
+    def _embedding(self, maker: str, digest: bytes, token_dimension: int) -> Embedding | None:
+        row = self._database.execute(
+            "SELECT dimension, vectors, tokens, starts FROM embeddings"
+            " WHERE maker = ? AND digest = ?",
+            (maker, digest),
+        ).fetchone()
+        return None if row is None else _embedding(row, token_dimension)
 
     def put_embedding(self, maker: str, text: str, embedding: Embedding) -> None:
         """Keeps the vectors of a text."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO embeddings VALUES (?,?,?,?,?,?)",
-            (
-                maker,
-                _digest([text]),
-                embedding.vectors.shape[1],
-                embedding.vectors.tobytes(),
-                embedding.tokens.tobytes(),
-                embedding.starts.tobytes(),
-            ),
+        row = (
+            _digest([text]),
+            embedding.vectors.shape[1],
+            embedding.vectors.tobytes(),
+            embedding.tokens.tobytes(),
+            embedding.starts.tobytes(),
         )
+        self._database.execute(_PUT, (maker, *row))
+        if self._giving:
+            self._given.setdefault(maker, []).append(row)
 
     def save(self) -> None:
         """Makes everything put so far survive a crash."""
         self._database.commit()
+        if self._shared is not None:
+            for maker, rows in self._given.items():
+                self._shared.put(maker, rows)
+        self._given.clear()
 
     def prune(self) -> None:
         """Removes what was not asked for since the cache was opened, once it is the larger part."""
@@ -147,7 +182,7 @@ class Cache:
 
 def _opened(path: Path) -> sqlite3.Connection:
     fresh = not path.exists() or path.stat().st_size == 0
-    database = sqlite3.connect(path)
+    database = sqlite3.connect(path, timeout=60)  # others may be putting in their share
     try:
         if not fresh and database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             raise sqlite3.DatabaseError("made by another version of Kiku")

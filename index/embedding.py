@@ -107,7 +107,7 @@ def write_vectors(
                     batch = [
                         (passage_context(title, path), text) for _, title, path, text in passages
                     ]
-                    found, new = _embed(batch, encoder, cache)
+                    found, new = embed(batch, encoder, cache)
                     embedded += new
                 for embedding in found:
                     owned.append(vectors.rows + embedding.vector_ends)
@@ -149,7 +149,7 @@ def _taken_over(old: Generation, first: int, count: int) -> _Rows:
     )
 
 
-def _embed(
+def embed(
     batch: Sequence[tuple[str, str]], encoder: Encoder, cache: Cache
 ) -> tuple[list[_Rows], int]:
     """The embeddings of a batch, and how many of them had to be computed."""

@@ -14,7 +14,7 @@ import typer
 
 from bot.cli.progress import bars, building
 from bot.settings import Settings, load_settings
-from index.errors import BuildRunning, KikuError
+from index.errors import BuildRunning, EncoderUnavailable, KikuError
 
 if TYPE_CHECKING:
     from index.build import BuildReport
@@ -31,6 +31,9 @@ def build(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON で出力する")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="文書が変わるたびに作り直す")] = False,
+    share: Annotated[
+        str, typer.Option(help="2/4 なら、4 つに分けた 2 番目の分をエンコードするだけにする")
+    ] = "",
 ) -> None:
     """文書を読み、索引を作る。変わったものだけを読み直す。"""
     from bot.wiring import open_encoder
@@ -39,6 +42,9 @@ def build(
     encoder, problem = open_encoder(settings)
     if encoder is None and not as_json:
         typer.echo(problem, err=True)
+    if share:
+        _encode_share(settings, paths or [], _share(share), encoder, as_json)
+        return
     _build(settings, paths or [], encoder, as_json)
     if watch:
         _keep_building(settings, encoder, as_json)
@@ -58,6 +64,37 @@ def _build(
             typer.echo(f"  {skipped.source}: {skipped.reason}", err=True)
         if len(report.skipped) > SHOWN:
             typer.echo("  すべては kiku documents skipped で見られます。", err=True)
+
+
+def _share(text: str) -> tuple[int, int]:
+    """`2/4` as (2, 4)."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise typer.BadParameter("--share は 2/4 の形で指定してください。")
+    return int(number), int(count)
+
+
+def _encode_share(
+    settings: Settings,
+    paths: Sequence[Path],
+    share: tuple[int, int],
+    encoder: Encoder | None,
+    as_json: bool,
+) -> None:
+    from bot.wiring import encode_share
+
+    if encoder is None:
+        raise EncoderUnavailable("エンコーダーがないので、エンコードできません。")
+    with bars(quiet=as_json) as progress:
+        report = encode_share(settings, paths, share, encoder=encoder, progress=building(progress))
+    if as_json:
+        typer.echo(json.dumps(asdict(report)))
+        return
+    typer.echo(
+        f"{share[1]} つのうち {share[0]} 番目の分: ファイル {report.files:,} 件の"
+        f"箇所 {report.chunks:,} 件のうち、{report.embedded:,} 件を新しくエンコードしました。"
+        "すべての分が終わったら kiku build を実行してください。"
+    )
 
 
 def _summary(report: BuildReport) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from index.engines.contract import Engine
 from index.engines.local import LocalEngine
+
+if TYPE_CHECKING:
+    from index.engines.postgres_cache import PostgresEmbeddings
 
 LOCAL = "local"
 
@@ -22,3 +26,12 @@ def choose_engine(store: str, home: Path) -> Engine:
 
         return MilvusEngine(store)
     return LocalEngine(home)
+
+
+def choose_shared(store: str) -> PostgresEmbeddings | None:
+    """Where machines put together what they encode: the database, if the store is PostgreSQL."""
+    if store.partition("://")[0] not in ("postgresql", "postgres"):
+        return None
+    from index.engines.postgres_cache import PostgresEmbeddings
+
+    return PostgresEmbeddings(store)

@@ -82,7 +82,7 @@ class PostgresEngine:
         """See `Engine.publish`. One generation more than the served one is always left, for the
         questions that are under way."""
         identifier = generation.manifest.id
-        with self._writing() as connection:
+        with connected(self._url) as connection:
             with connection.transaction():
                 _lock(connection)
                 connection.execute(SHARED)
@@ -105,7 +105,7 @@ class PostgresEngine:
 
     def roll_back(self) -> str:
         """See `Engine.roll_back`."""
-        with self._writing() as connection, connection.transaction():
+        with connected(self._url) as connection, connection.transaction():
             _lock(connection)
             found = connection.execute(
                 "SELECT id FROM kiku.generations WHERE number < (SELECT number FROM kiku.generations"
@@ -187,24 +187,26 @@ class PostgresEngine:
                     raise _bad_url() from None
             return self._opened
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection[Any]]:
-        psycopg = _driver()
-        try:
-            target = psycopg.conninfo.make_conninfo(self._url, target_session_attrs="read-write")
-        except psycopg.ProgrammingError:
-            raise _bad_url() from None
-        try:
-            with psycopg.connect(target, autocommit=True) as connection:
-                yield connection
-        except psycopg.errors.UndefinedFile:
-            raise _no_extension("サーバーに pgvector がありません。") from None
-        except psycopg.errors.InsufficientPrivilege as error:
-            if "extension" in str(error):
-                raise _no_extension("拡張 vector を作る権限がありません。") from None
-            raise _unavailable(error) from None
-        except psycopg.Error as error:
-            raise _unavailable(error) from None
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection[Any]]:
+    """A connection to the host that can be written to. Raises IndexUnavailable, whatever fails."""
+    psycopg = _driver()
+    try:
+        target = psycopg.conninfo.make_conninfo(url, target_session_attrs="read-write")
+    except psycopg.ProgrammingError:
+        raise _bad_url() from None
+    try:
+        with psycopg.connect(target, autocommit=True) as connection:
+            yield connection
+    except psycopg.errors.UndefinedFile:
+        raise _no_extension("サーバーに pgvector がありません。") from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        if "extension" in str(error):
+            raise _no_extension("拡張 vector を作る権限がありません。") from None
+        raise _unavailable(error) from None
+    except psycopg.Error as error:
+        raise _unavailable(error) from None
 
 
 def _driver() -> Any:

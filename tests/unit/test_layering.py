@@ -34,7 +34,7 @@ FLOORS = {
             "index.embedding",
         ),
         ("index.engines",),
-        ("index.build", "index.retrieve"),
+        ("index.build", "index.retrieve", "index.sharing"),
         ("index.evaluation", "index.training"),
     ),
     "bot": (

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from bot.http.depends import AnAdmin, TheService
-from bot.http.errors import RETRY_SECONDS
+from bot.http.depends import AnAdmin, TheCaller, TheService
+from bot.http.errors import RETRY_SECONDS, ApiError
 from bot.http.models import Alive, BuildState, Insights, Readiness
 from bot.http.routes import ERRORS, ERRORS_IN_JSON
 
@@ -39,8 +39,10 @@ def readyz(service: TheService) -> JSONResponse:
 
 
 @router.get("/metrics", responses=ERRORS_IN_JSON, response_class=PlainTextResponse)
-def metrics(service: TheService) -> Response:
-    """Measures for Prometheus."""
+def metrics(service: TheService, caller: TheCaller) -> Response:
+    """Measures for Prometheus, for keys that see every collection: they count all documents."""
+    if caller.collections is not None:
+        raise ApiError(403, "narrow_key")
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -100,6 +100,12 @@ HTTP_ERRORS: dict[str, tuple[str, str, str, str]] = {
         "You may not see the collections asked for.",
         "Leave collections out, or name only those that you may see.",
     ),
+    "narrow_key": (
+        "このAPIキーで見られるのは一部のコレクションだけなので、ここは使えません。",
+        "すべてのコレクションを見られるAPIキーを使ってください。",
+        "This API key sees some collections only, and this tells of all of them.",
+        "Use an API key that sees every collection.",
+    ),
     "host_unknown": (
         "このホスト名では使えません。",
         "KIKU_ALLOWED_HOSTS か KIKU_PUBLIC_URL に加えてください。",

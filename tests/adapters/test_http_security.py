@@ -181,6 +181,12 @@ def test_insights_and_builds_are_for_administrators(client: TestClient, keys: Ke
     assert client.get("/insights/data", headers=bearer(keys.admin)).status_code == 200
 
 
+def test_metrics_are_for_keys_that_see_everything(client: TestClient, keys: Keys) -> None:
+    reply = client.get("/metrics", headers=bearer(keys.manuals))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "narrow_key")
+    assert "kiku_documents" in client.get("/metrics", headers=bearer(keys.everything)).text
+
+
 def test_without_keys_insights_are_for_this_machine(tmp_path: Path) -> None:
     kiku = FakeKiku(tmp_path, host="0.0.0.0", allow_public_without_keys=True)
     with opened(kiku, client=("192.0.2.7", 1)) as client:

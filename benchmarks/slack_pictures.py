@@ -62,7 +62,10 @@ def posted(place: Path) -> dict[str, str]:
     """Name → HTML of each picture, from what Kiku really said."""
     home = build_slack_home(place, hostile=False)
     with FakeSlack() as slack:
-        settings = slack_settings(slack, home, place, private_collections=["personnel"])
+        open_here = {"C1": ["open"]}
+        settings = slack_settings(
+            slack, home, place, private_collections=["personnel"], channel_collections=open_here
+        )
         kiku = Kiku(settings, None, Store.open(settings.database_url))
         with Connection(kiku) as connection:
             return {
@@ -163,7 +166,9 @@ def _input(block: dict[str, Any]) -> str:
     choices = [one["text"]["text"] for one in element.get("options", [])]
     if element["type"] == "checkboxes":
         return label + "".join(f"☐ {choice}" for choice in choices)
-    field = "".join(f'<span class="choice">{choice}</span>' for choice in choices)
+    chosen = [one["text"]["text"] for one in element.get("initial_options", [])]
+    field = "".join(f'<span class="choice">{choice}</span>' for choice in chosen)
+    field = field or "オプションを選択する"  # Slack's own words
     hint = block.get("hint", {}).get("text", "")
     return f'{label}<div class="field">{field}</div><div class="hint">{hint}</div>'
 

@@ -116,7 +116,8 @@ def _space(settings: Settings) -> Finding:
 
 
 def _slack(settings: Settings) -> Iterator[Finding]:
-    if not settings.slack_bot_token.get_secret_value():
+    secrets = (settings.slack_bot_token, settings.slack_app_token, settings.slack_signing_secret)
+    if not settings.slack_client_id and not any(one.get_secret_value() for one in secrets):
         yield Finding("Slack", "note", "使わない設定です（SLACK_BOT_TOKEN がありません）。")
         return
     from bot.slack.check import problems
@@ -126,6 +127,8 @@ def _slack(settings: Settings) -> Iterator[Finding]:
         yield Finding("Slack", "bad", problem)
     if not found:
         yield Finding("Slack", "ok", "トークンと権限を確かめました。")
+    if not settings.public_url:
+        yield Finding("Slack", "note", "KIKU_PUBLIC_URL がないので、出典にリンクが付きません。")
 
 
 def _llm(settings: Settings) -> Iterator[Finding]:

@@ -25,7 +25,10 @@ def problems(settings: Settings) -> list[str]:
                 )
         except SLACK_ERRORS as error:
             found.append(_explained("SLACK_BOT_TOKEN", code_of(error), client.base_url))
-    elif not settings.slack_client_id:
+    elif settings.slack_client_id:
+        if not settings.slack_client_secret.get_secret_value():
+            found.append("SLACK_CLIENT_ID には SLACK_CLIENT_SECRET も要ります。")
+    else:
         found.append("SLACK_BOT_TOKEN が設定されていません（xoxb- で始まる値です）。")
     app_token = settings.slack_app_token.get_secret_value()
     if app_token:

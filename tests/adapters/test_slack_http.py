@@ -196,6 +196,10 @@ def test_the_doctor_names_what_is_wrong(slack: FakeSlack, settings: Settings) ->
     settings.slack_bot_token = SecretStr("xoxb-revoked")
     assert any("SLACK_BOT_TOKEN" in one and "invalid_auth" in one for one in problems(settings))
     assert not any("xoxb" in one for one in problems(settings))
+    settings.slack_bot_token = settings.slack_app_token = SecretStr("")
+    settings.slack_client_id = "111.222"
+    [lacking] = problems(settings)
+    assert "SLACK_CLIENT_SECRET" in lacking
 
 
 @pytest.mark.parametrize(

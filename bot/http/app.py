@@ -22,7 +22,8 @@ from bot.http.gate import Gate
 from bot.http.guard import LOCAL_NAMES, Guard, RateLimit
 from bot.http.mcp_door import McpDoor
 from bot.http.metrics import Metrics
-from bot.http.service import Kiku, Service
+from bot.http.service import Service
+from bot.kiku import Kiku
 from bot.settings import Settings
 from index.errors import SettingsError
 

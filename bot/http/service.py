@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from hashlib import sha256
 from math import nan
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import structlog
 
@@ -19,70 +17,16 @@ from bot.http.auth import Caller
 from bot.http.errors import ApiError
 from bot.http.metrics import Metrics
 from bot.http.models import BuildState, Readiness
+from bot.kiku import Kiku
 from bot.messages import answers as messages
 from bot.records import Answer, Citation, Language, Question, Turn
 from bot.settings import Settings
-from bot.store import Store
+from bot.suggestions import Suggestions
 from index.errors import KikuError, QueryError
-from index.records import Document, DocumentSummary, Hit
+from index.records import Document, Hit
 
-_TITLE_END = re.compile(r"[：:（(|｜―—–]| - ")
-_SUBJECT = re.compile(r"[^\u3041-\u309f]{2,24}")  # no hiragana: a name rather than a phrase
 RETRY_OPENING = 1.0  # seconds between two tries to open what was not there
-SUGGESTED = 4
 _log = structlog.get_logger("kiku.service")
-
-
-class Answers(Protocol):
-    """Answers questions; `bot.answer.Answerer`."""
-
-    def ask(
-        self,
-        question: Question,
-        *,
-        said: Callable[[str], None] | None = None,
-        found: Callable[[tuple[Citation, ...]], None] | None = None,
-    ) -> Answer: ...
-
-
-class Searches(Protocol):
-    """Finds passages and documents; `index.retrieve.Retriever`."""
-
-    @property
-    def generation(self) -> str: ...
-    @property
-    def manifest(self) -> Any: ...
-
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        mode: Literal["hybrid", "dense", "lexical"] = "hybrid",
-        collections: frozenset[str] | None = None,
-    ) -> list[Hit]: ...
-
-    def documents(self, collections: frozenset[str] | None = None) -> list[DocumentSummary]: ...
-
-    def document(
-        self, document_id: str, collections: frozenset[str] | None = None
-    ) -> Document | None: ...
-
-
-class Kiku(Protocol):
-    """The composed bot; `bot.wiring.Kiku`. `retriever` is the newest one, and raises IndexMissing
-    and its kin while there is none."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def answerer(self) -> Answers: ...
-    @property
-    def store(self) -> Store: ...
-    @property
-    def retriever(self) -> Searches: ...
-    def ready(self) -> dict[str, str]: ...
-    def close(self) -> None: ...
 
 
 class Service:
@@ -96,7 +40,9 @@ class Service:
         self._obstacle: KikuError | None = None
         self._stopping = threading.Event()
         self._build = _Build()
-        self._suggested: tuple[object, list[str]] = None, []
+        self._suggestions = Suggestions(
+            lambda: self.kiku.retriever, lambda question: self.kiku.answerer.ask(question)
+        )
         metrics.watch_index(self._index_age, self._index_documents)
 
     def start(self) -> None:
@@ -198,19 +144,7 @@ class Service:
 
     def suggestions(self, collections: frozenset[str] | None, language: Language) -> list[str]:
         """Questions about the documents that the bot can answer; looked for once a generation."""
-        retriever = self.kiku.retriever
-        wanted = (retriever.generation, collections, language)
-        if self._suggested[0] == wanted:
-            return self._suggested[1]
-        found: list[str] = []
-        for question in _starters(retriever.documents(collections), language):
-            asked = Question(question, collections=collections, top_k=1)
-            if self.kiku.answerer.ask(asked).status == "answered":
-                found.append(question)
-            if len(found) == SUGGESTED:
-                break
-        self._suggested = wanted, found
-        return found
+        return self._suggestions(collections, language)
 
     def rebuild(self) -> BuildState:
         """Begins to build the index anew, unless that is under way already."""
@@ -297,22 +231,3 @@ class _Build:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _starters(
-    documents: list[DocumentSummary], language: Language, tried: int = 12
-) -> Iterator[str]:
-    """What a newcomer would ask: what the thing is that a title names, from all over the index.
-    Titles that name no one thing are asked about as they stand, after those."""
-    titles = [document.title.strip() for document in documents]
-    subjects = [re.sub(r"とは.*$", "", _TITLE_END.split(title)[0]).strip() for title in titles]
-    named = list(dict.fromkeys(filter(_SUBJECT.fullmatch, subjects)))
-    named.sort(key=lambda name: sha256(name.encode()).digest())  # a mix, the same every time
-    for subject in named[:tried]:
-        yield f"What is {subject}?" if language == "en" else f"{subject}とは何ですか？"
-    for title in [title for title in titles if 0 < len(title) <= 40][:tried]:
-        yield (
-            f"Tell me about {title}."
-            if language == "en"
-            else f"「{title}」について教えてください。"
-        )

@@ -65,3 +65,13 @@ def bad_conversation_id(limit: int) -> tuple[str, str]:
         f"conversation_id は {limit} 文字以内の英数字と -_.: で指定してください。",
         "前の回答に含まれる conversation_id をそのまま送ってください。",
     )
+
+
+def what_is(topic: str, language: Language) -> str:
+    """A question to begin with, about a thing."""
+    return f"What is {topic}?" if language == "en" else f"{topic}とは何ですか？"
+
+
+def tell_about(topic: str, language: Language) -> str:
+    """A question to begin with, about anything else."""
+    return f"Tell me about {topic}" if language == "en" else f"{topic}について教えてください"

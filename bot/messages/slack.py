@@ -13,8 +13,6 @@ class SlackMessages:
 
     greeting: str
     prompts_title: str
-    prompt: str
-    prompt_about: str
     searching: str
     waiting: str
     failed: str
@@ -75,8 +73,6 @@ SLACK: dict[Language, SlackMessages] = {
         greeting="こんにちは。登録された文書から、根拠となる箇所を添えてお答えします。"
         "知りたいことを、そのまま書いてください。",
         prompts_title="たとえば、こんなことを尋ねられます",
-        prompt="{topic}とは何ですか？",
-        prompt_about="{topic}について教えてください",
         searching="文書を調べています…",
         waiting="順番待ちです（前に{count}件）…",
         failed="申し訳ありません、うまく答えられませんでした。少し待ってもう一度お試しください。"
@@ -149,8 +145,6 @@ SLACK: dict[Language, SlackMessages] = {
         greeting="Hello. I answer from the documents of your team and show where it is written. "
         "Just write what you would like to know.",
         prompts_title="You could ask, for example",
-        prompt="What is {topic}?",
-        prompt_about="Tell me about {topic}",
         searching="is looking through the documents…",
         waiting="has your question in the queue ({count} before it)…",
         failed="Sorry, that did not work. Please try again in a moment. "

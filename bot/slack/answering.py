@@ -10,9 +10,9 @@ import structlog
 
 from bot.errors import StoreUnavailable
 from bot.messages.slack import SLACK, SlackMessages
-from bot.slack.access import Access, Clients, is_direct
+from bot.records import Language
+from bot.slack.access import Access, Clients, Collections, is_direct
 from bot.slack.blocks import note_block
-from bot.slack.home import Prompts
 from bot.slack.ledger import Job, Ledger
 from bot.slack.posting import SLACK_ERRORS, Notices, Poster, Reply, code_of, delay, once, outcome
 from bot.slack.replies import Replies, asked_by, language_of, say
@@ -35,7 +35,7 @@ class Responder:
         access: Access,
         clients: Clients,
         ledger: Ledger,
-        prompts: Prompts,
+        suggestions: Callable[[Collections, Language], list[str]],
         *,
         stream: bool = False,
     ) -> None:
@@ -45,7 +45,7 @@ class Responder:
         self._access = access
         self._clients = clients
         self._ledger = ledger
-        self._prompts = prompts
+        self._suggestions = suggestions
         self._streams = stream
         self._poster = Poster(ledger, clients)
         self._notices = Notices(clients)
@@ -169,7 +169,7 @@ class Responder:
         if decision.refusal:
             self._poster.post(job, say(getattr(texts, decision.refusal)))
         elif self._poster.post(job, say(texts.greeting)):
-            questions = self._prompts(decision.public, asker.language)
+            questions = self._suggestions(decision.public, asker.language)
             self._notices.prompts(job, texts.prompts_title, questions)
 
     # --- failures ---------------------------------------------------------------------------------

@@ -6,23 +6,21 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from slack_bolt import Ack, App, BoltContext, Respond
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
+from bot.kiku import Kiku
 from bot.messages.slack import SLACK
-from bot.records import Answer, Question
+from bot.records import Language
 from bot.settings import Settings
-from bot.slack.access import DIRECT, Access, Asked
+from bot.slack.access import DIRECT, Access, Asked, Collections
 from bot.slack.answering import Responder
 from bot.slack.blocks import plain
 from bot.slack.home import (
-    Documents,
-    Prompts,
     chosen_settings,
     comment_view,
     help_lines,
@@ -45,7 +43,7 @@ from bot.slack.manifest import manifest
 from bot.slack.posting import SLACK_ERRORS, code_of
 from bot.slack.replies import Manner, Replies
 from bot.slack.workspaces import Workspaces, missing_token
-from bot.store import Store
+from bot.suggestions import Suggestions
 from index.errors import KikuError, SettingsError
 
 if TYPE_CHECKING:
@@ -57,25 +55,6 @@ HELP_WORDS = ("", "help", "ヘルプ", "使い方")
 __all__ = ["SlackApp", "manifest", "run", "socket_mode"]
 
 log = structlog.get_logger(__name__)
-
-
-class Answers(Protocol):
-    """Answers questions; `bot.answer.Answerer`."""
-
-    def ask(self, question: Question, *, said: Callable[[str], None] | None = None) -> Answer: ...
-
-
-class Kiku(Protocol):
-    """What the app needs of `bot.wiring.Kiku`."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def answerer(self) -> Answers: ...
-    @property
-    def store(self) -> Store: ...
-    @property
-    def retriever(self) -> Documents: ...
 
 
 class SlackApp:
@@ -91,7 +70,7 @@ class SlackApp:
         self.bolt = _bolt(settings, workspaces)
         self.ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
         self._access = Access(settings.slack, kiku.store, workspaces.client, self._collections)
-        self._prompts = Prompts(lambda: kiku.retriever, kiku.answerer.ask)
+        self._suggestions = Suggestions(lambda: kiku.retriever, kiku.answerer.ask)
         # Extractive answers keep a core busy each; those of an LLM mostly wait for it.
         at_once = settings.slack.workers if settings.llm_url else max(2, os.cpu_count() or 1)
         manner = Manner(
@@ -108,7 +87,7 @@ class SlackApp:
             self._access,
             workspaces.client,
             self.ledger,
-            self._prompts,
+            self._suggested,
             stream=bool(settings.llm_url),
         )
         self._inbox = Inbox(self.ledger, self.responder, workers=settings.slack.workers)
@@ -211,7 +190,7 @@ class SlackApp:
         visible = self._access.visible_in(team, DIRECT)
         refusal = self._access.decide(Asked(team, enterprise, DIRECT, user, team)).refusal
         if event.get("tab") == "messages":
-            questions = [] if refusal else self._prompts(visible, language)
+            questions = [] if refusal else self._suggested(visible, language)
             if questions:
                 prompts = [{"title": one[:60], "message": one} for one in questions]
                 client.assistant_threads_setSuggestedPrompts(
@@ -275,6 +254,12 @@ class SlackApp:
             reply_to=self.ledger.reply_to,
             joined=lambda lane: bool(self._store.turns(lane, 1)),
         )
+
+    def _suggested(self, visible: Collections, language: Language) -> list[str]:
+        try:
+            return self._suggestions(visible, language)
+        except KikuError:  # no index yet: a greeting without suggestions
+            return []
 
     def _collections(self) -> frozenset[str]:
         return frozenset(document.collection for document in self._kiku.retriever.documents())

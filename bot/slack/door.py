@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.slack.app import Kiku, SlackApp
+from bot.kiku import Kiku
+from bot.slack.app import SlackApp
 from bot.slack.workspaces import INSTALL_PATH, REDIRECT_PATH
 
 EVENTS_PATH = "/slack/events"

@@ -1,29 +1,20 @@
-"""The views around the answers: App Home, suggested questions, the two dialogs."""
+"""The views around the answers: App Home and the two dialogs."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from bot.messages.slack import SLACK, SlackMessages
-from bot.records import Answer, Language, Question
-from bot.slack.access import ChannelSettings, Collections
+from bot.records import Language
+from bot.slack.access import ChannelSettings
 from bot.slack.blocks import Block, bullets, cut, linked, rich_text, section, words
-from index.errors import KikuError
-from index.records import DEFAULT_COLLECTION, Document, DocumentSummary
+from index.records import DEFAULT_COLLECTION, DocumentSummary
 
 View = dict[str, Any]
 
 DOCUMENTS_LISTED = 30
-PROMPTS = 4
-DOCUMENTS_TRIED = 12  # until there are as many prompts
-HEADINGS_TRIED = 2
-TITLE_CHARS = 40
-_SUBTITLE = re.compile(r"[：:（(|｜―—–]| - ")
-# Of 「コンテナの歴史」 nobody asks what it is.
-_PHRASE = re.compile("[をのへにがでと]|から|まで|する|方$|法$|順$")
 OPTIONS = 100  # of a select menu, at most
 
 
@@ -173,76 +164,6 @@ def chosen_settings(view: View) -> tuple[str, ChannelSettings]:
     collections = [option["value"] for option in selected]
     channel = json.loads(view["private_metadata"])["channel"]
     return channel, ChannelSettings(collections or None, bool(listen))
-
-
-class Documents(Protocol):
-    """Knows what is indexed; `index.retrieve.Retriever`."""
-
-    @property
-    def generation(self) -> str: ...
-
-    def documents(self, collections: Collections = None) -> list[DocumentSummary]: ...
-
-    def document(self, document_id: str) -> Document | None: ...
-
-
-class Prompts:
-    """Questions about the documents that Kiku can answer, looked for once a generation."""
-
-    def __init__(
-        self,
-        index: Callable[[], Documents],
-        try_out: Callable[[Question], Answer],
-    ) -> None:
-        """`index` gives the current one; `try_out` answers a question without keeping it."""
-        self._index = index
-        self._try_out = try_out
-        self._found: tuple[object, list[str]] = None, []
-
-    def __call__(self, visible: Collections, language: Language) -> list[str]:
-        """At most four questions; none where there is nothing to ask about."""
-        try:
-            wanted = (self._index().generation, visible, language)
-            if self._found[0] != wanted:
-                self._found = wanted, self._look(visible, language)
-            return self._found[1]
-        except KikuError:  # no index yet: a greeting without suggestions
-            return []
-
-    def _look(self, visible: Collections, language: Language) -> list[str]:
-        documents = [one for one in self._index().documents(visible) if not one.superseded_by]
-        step = max(1, len(documents) // PROMPTS)
-        spread = [one for first in range(step) for one in documents[first::step]]
-        found: list[str] = []
-        for document in spread[:DOCUMENTS_TRIED]:
-            for question in self._about(document.id, document.title, language):
-                asked = Question(question, collections=visible, top_k=1, channel="slack")
-                if self._try_out(asked).status == "answered":
-                    found.append(question)
-                    break
-            if len(found) == PROMPTS:
-                break
-        return found
-
-    def _about(self, document_id: str, title: str, language: Language) -> Iterator[str]:
-        """What one could ask of a document: what its title names, then what its headings say."""
-        name = _SUBTITLE.split(title.strip())[0].strip()
-        if 0 < len(name) <= TITLE_CHARS:
-            yield _question(name, language)
-        document = self._index().document(document_id)
-        headings = [one.title for one in document.outline if one.level > 1] if document else []
-        for heading in [one for one in headings if len(one) <= TITLE_CHARS][:HEADINGS_TRIED]:
-            yield _question(heading, language)
-
-
-def _question(topic: str, language: Language) -> str:
-    """A title as somebody would ask for it."""
-    texts = SLACK[language]
-    if topic.endswith(("か", "？", "?")):
-        return topic
-    name = topic.removesuffix("とは")
-    phrase = texts.prompt_about if name == topic and _PHRASE.search(topic) else texts.prompt
-    return phrase.format(topic=name)
 
 
 def _collection(name: str, texts: SlackMessages) -> str:

@@ -34,7 +34,7 @@ FLOORS = {
             "index.embedding",
         ),
         ("index.engines",),
-        ("index.build", "index.retrieve", "index.sharing"),
+        ("index.build", "index.retrieve", "index.sharing", "index.bringing"),
         ("index.evaluation", "index.training"),
     ),
     "bot": (
@@ -50,7 +50,7 @@ FLOORS = {
         ("bot.store", "bot.cite", "bot.confidence", "bot.conversation"),
         ("bot.compose",),
         ("bot.answer",),
-        ("bot.web",),
+        ("bot.kiku", "bot.suggestions", "bot.web"),
         ("bot.http", "bot.slack"),
         ("bot.wiring",),
         ("bot.evaluation", "bot.drafting"),

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -17,7 +17,7 @@ from bot.confidence import Calibration
 from bot.errors import StoreUnavailable
 from bot.messages.state import NO_VECTORS, WORDS_ONLY
 from bot.settings import Settings
-from index.engines.choose import choose_engine, choose_shared
+from index.engines.choose import LOCAL, choose_engine, choose_shared
 from index.errors import EncoderUnavailable, IndexMissing, IndexUnavailable, KikuError
 from index.generation import Generation, current_generation, write_durably
 from index.query import Synonyms
@@ -293,6 +293,38 @@ def copy_index(
     finally:
         generation.close()
         engine.close()
+
+
+def migrate_index(
+    settings: Settings,
+    to: str,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+) -> bool:
+    """Serves the index of the store that is set from another store too. False where it was there.
+
+    What lies in a database is brought home first, unless the home folder has it. Raises
+    IndexMismatch where another encoder made it.
+    """
+    from index.bringing import bring_home
+
+    brought = False
+    with closing(choose_engine(settings.store, settings.home)) as engine:
+        if settings.store != LOCAL and not _is_home(settings.home, engine.served()):
+            generation = engine.open()
+            encoder = open_encoder(settings)[0] if generation.manifest.encoder.dimension else None
+            keep = settings.keep_generations
+            bring_home(generation, settings.home, encoder=encoder, keep=keep, progress=progress)
+            brought = True
+    return copy_index(settings, to, progress=progress) or brought
+
+
+def _is_home(home: Path, generation: str) -> bool:
+    """Whether the home folder serves a generation, if it serves any."""
+    try:
+        return current_generation(home).name == generation
+    except KikuError:
+        return False
 
 
 def remembered_roots(home: Path) -> list[Path]:

@@ -152,11 +152,11 @@ def migrate(
     to: Annotated[str, typer.Option(help="写す先（postgresql://… など。KIKU_STORE と同じ形）")],
 ) -> None:
     """索引を別の置き場所に写す。読み直しもエンコードもしない。"""
-    from bot.wiring import copy_index
+    from bot.wiring import migrate_index
 
-    settings = load_settings({"store": to})
-    with bars(quiet=False) as progress:
-        copied = copy_index(settings, to, progress=building(progress))
+    load_settings({"store": to})  # refuses what is none
+    with bars() as progress:
+        copied = migrate_index(load_settings(), to, progress=building(progress))
     if copied:
         typer.echo("索引を写しました。KIKU_STORE をこの置き場所にすると、ここから答えます。")
     else:

@@ -7,12 +7,13 @@ same code for all of them (`index.retrieve`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from index.cache import Embedding
 from index.generation import Generation, Manifest, TokenVectors
 from index.lexical import LexicalIndex
 from index.query import Query
@@ -90,6 +91,10 @@ class Searchable(Protocol):
 
     def skipped(self) -> list[Skipped]:
         """What the build could not read."""
+        ...
+
+    def embedded(self) -> Iterator[tuple[Chunk, DocumentSummary, Embedding]]:
+        """Every passage with what the encoder made of it, in order; for an index with vectors."""
         ...
 
     def close(self) -> None:

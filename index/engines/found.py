@@ -10,6 +10,7 @@ from threading import Lock
 
 import numpy as np
 
+from index.cache import Embedding
 from index.engines.contract import Candidate, Candidates, Collections, Wanted
 from index.engines.words import Passage, SparseQuery
 from index.generation import TokenVectors
@@ -132,6 +133,17 @@ def chunk_of(row: Sequence[str | int], document: DocumentSummary) -> Chunk:
     identifier, heading, start, end, text = row
     path = tuple(json.loads(str(heading)))
     return Chunk(str(identifier), document.id, path, int(start), int(end), str(text))
+
+
+def embedding_of(
+    vectors: Sequence[Sequence[float]], tokens: bytes, starts: bytes, token_dimension: int
+) -> Embedding:
+    """What the encoder made of a passage, from what is stored of it."""
+    return Embedding(
+        np.array(vectors, np.float32),
+        np.frombuffer(tokens, np.int8).reshape(-1, max(1, token_dimension)),
+        np.frombuffer(starts, np.uint16),
+    )
 
 
 def _tokens(rows: Sequence[Row], dimension: int) -> TokenVectors | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
+from index.cache import Embedding
 from index.engines.contract import Candidate, Candidates, Collections, Progress, Wanted
 from index.generation import Generation, Manifest, current_generation, publish, roll_back
 from index.lexical import LexicalIndex
-from index.records import Document, DocumentSummary, Skipped
+from index.records import Chunk, Document, DocumentSummary, Skipped
 
 _MOST_PARTS = 64  # sets of collections that stay open
 
@@ -84,6 +86,18 @@ class LocalGeneration:
     def skipped(self) -> list[Skipped]:
         """See `Searchable.skipped`."""
         return self._generation.records.skipped()
+
+    def embedded(self) -> Iterator[tuple[Chunk, DocumentSummary, Embedding]]:
+        """See `Searchable.embedded`."""
+        vectors, tokens = self._generation.vectors, self._generation.tokens
+        assert vectors is not None
+        for place in range(self.manifest.chunks):
+            ((chunk, document),) = self._generation.records.chunks([place])
+            rows, starts = np.empty((0, 1), np.int8), np.empty(0, np.uint16)
+            if tokens is not None:
+                first, last = tokens.bounds[place : place + 2]
+                rows, starts = tokens.vectors[first:last], tokens.starts[first:last]
+            yield chunk, document, Embedding(vectors.rows(place, place + 1)[0], rows, starts)
 
     def _seen(self, collections: Collections) -> _Seen:
         """The index of what may be seen. What the rest says must change nothing: neither how rare

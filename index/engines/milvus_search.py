@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from index.cache import Embedding
 from index.engines.contract import Candidates, Collections, Wanted
-from index.engines.found import Found, Parts, Row, chunk_of, unpack
+from index.engines.found import Found, Parts, Row, chunk_of, embedding_of, unpack
 from index.engines.milvus_tables import name_of
 from index.engines.portable import read_vocabulary
 from index.engines.words import ROUNDING, SparseQuery
 from index.generation import Manifest
 from index.lexical import LexicalIndex
-from index.records import Document, DocumentSummary, Heading, Skipped
+from index.records import Chunk, Document, DocumentSummary, Heading, Skipped
 
 _MOST = 16_384  # results that Milvus gives at most
+_PASSAGES = 200  # taken home at once
 _SPARE = 4  # products are rounded: some more than are wanted are looked at
 _DOCUMENT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _FIELDS = ["position", "stored", "words", "grams", "chunk", "document"]
@@ -96,6 +98,33 @@ class MilvusGeneration:
     def skipped(self) -> list[Skipped]:
         """See `Searchable.skipped`."""
         return self._skipped
+
+    def embedded(self) -> Iterator[tuple[Chunk, DocumentSummary, Embedding]]:
+        """See `Searchable.embedded`."""
+        fields = [*_FIELDS, *_TOKENS]
+        for first in range(0, self._manifest.chunks, _PASSAGES):
+            places = list(range(first, min(first + _PASSAGES, self._manifest.chunks)))
+            with self._told():
+                passages = self._client.query(
+                    name_of("passages", self._manifest.id), ids=places, output_fields=fields
+                )
+                vectors = self._client.query(
+                    name_of("vectors", self._manifest.id),
+                    filter=f"passage in {places}",
+                    output_fields=["position", "passage", "vector"],
+                )
+            made: dict[int, list[Any]] = {}
+            for row in sorted(vectors, key=lambda row: int(row["position"])):
+                made.setdefault(int(row["passage"]), []).append(row["vector"])
+            for row in sorted(passages, key=lambda row: int(row["position"])):
+                document = DocumentSummary(*json.loads(row["document"]))
+                embedding = embedding_of(
+                    made[int(row["position"])],
+                    b64decode(row["tokens"]),
+                    b64decode(row["starts"]),
+                    self._manifest.encoder.token_dimension,
+                )
+                yield chunk_of(json.loads(row["chunk"]), document), document, embedding
 
     def _all(self, condition: str) -> list[dict[str, Any]]:
         """All rows of the documents that meet a condition, in order."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from index.cache import Embedding
 from index.engines.contract import Candidates, Collections, Wanted
-from index.engines.found import Found, Parts, Row, chunk_of, unpack
+from index.engines.found import Found, Parts, Row, chunk_of, embedding_of, unpack
 from index.engines.portable import read_vocabulary
 from index.engines.postgres_tables import schema_of
 from index.engines.words import ROUNDING, SparseQuery
 from index.generation import Manifest
 from index.lexical import LexicalIndex
-from index.records import Document, DocumentSummary, Skipped
+from index.records import Chunk, Document, DocumentSummary, Skipped
 from index.records_file import DOCUMENT_COLUMNS, SUMMARY_COLUMNS, document_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Rows = list[tuple[Any, ...]]
 # How work gets a connection: it is given again to another one when the first is lost.
 Read = Callable[[Callable[["Connection[Any]"], Rows]], Rows]
 
+_PASSAGES = 500  # taken home at once
 _SPARE = 4  # products are rounded: some more than are wanted are looked at
 # Comparing the terms of every row takes longer than anything else, which the planner does not know.
 # Transaction-local, so that nothing is left behind where a proxy shares connections.
@@ -129,6 +131,26 @@ class PostgresGeneration:
         """See `Searchable.skipped`."""
         rows = self._select("SELECT source, code, reason FROM skipped ORDER BY source", None)
         return [Skipped(*row) for row in rows]
+
+    def embedded(self) -> Iterator[tuple[Chunk, DocumentSummary, Embedding]]:
+        """See `Searchable.embedded`."""
+        summary = ", ".join(f"d.{name}" for name in SUMMARY_COLUMNS.split(", "))
+        for first in range(0, self._manifest.chunks, _PASSAGES):
+            rows = self._select(
+                "SELECT ARRAY(SELECT v.vector::real[] FROM vectors v WHERE v.collection = c.number"  # noqa: S608
+                " AND v.passage = c.position ORDER BY v.place), c.tokens, c.starts,"
+                f' c.id, c.heading, c.start, c."end", c.text, {summary}'
+                " FROM chunks c JOIN documents d ON d.position = c.document"
+                " WHERE c.position >= %(first)s AND c.position < %(end)s ORDER BY c.position",
+                None,
+                first=first,
+                end=first + _PASSAGES,
+            )
+            for vectors, tokens, starts, *chunk in rows:
+                document = DocumentSummary(*chunk[5:])
+                dimension = self._manifest.encoder.token_dimension
+                made = embedding_of(vectors, tokens, starts, dimension)
+                yield chunk_of(chunk[:5], document), document, made
 
     def _rows(
         self, wanted: Wanted, sparse: SparseQuery, terms: list[int] | None, limit: int

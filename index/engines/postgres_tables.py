@@ -49,7 +49,8 @@ CREATE TABLE postings (
 """
 _VECTORS = """
 CREATE TABLE vectors (
-  collection smallint NOT NULL, passage integer NOT NULL, vector vector({dimension}) NOT NULL
+  collection smallint NOT NULL, passage integer NOT NULL, place integer NOT NULL,
+  vector vector({dimension}) NOT NULL
 ) PARTITION BY LIST (collection);
 """
 # A question is multiplied with many rows and reads few: the factors stay in the row, the rest out.
@@ -199,10 +200,10 @@ def _copy_vectors(cursor: Cursor[Any], generation: Generation) -> int:
     def rows() -> Iterator[list[Any]]:
         nonlocal count
         for passage, vector in passage_vectors(generation):
+            yield [numbers[passage], passage, count, Vector(vector)]
             count += 1
-            yield [numbers[passage], passage, Vector(vector)]
 
-    _copy(cursor, "vectors", ["int2", "int4", "vector"], rows())
+    _copy(cursor, "vectors", ["int2", "int4", "int4", "vector"], rows())
     return count
 
 

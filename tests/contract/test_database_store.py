@@ -68,7 +68,7 @@ def test_what_changed_is_built_and_taken_back(
 
 
 def test_an_index_is_copied_as_it_is(
-    cli: Cli, store: str, documents: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, store: str, documents: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cli("build", str(documents))
     expected = cli("search", "debian", "--json").out
@@ -76,6 +76,10 @@ def test_an_index_is_copied_as_it_is(
     assert (copied.status, "写しました" in copied.out) == (0, True)
     assert "もうそこに" in cli("migrate", "--to", store).out
     monkeypatch.setenv("KIKU_STORE", store)
+    assert cli("search", "debian", "--json").out == expected
+    monkeypatch.setenv("KIKU_HOME", str(tmp_path / "new"))  # and back, where nothing was
+    assert cli("migrate", "--to", "local").status == 0
+    monkeypatch.setenv("KIKU_STORE", "local")
     assert cli("search", "debian", "--json").out == expected
 
 

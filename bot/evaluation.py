@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 
@@ -36,11 +36,11 @@ from index.evaluation.calibration import calibrate as fit
 from index.evaluation.corpus import FOLDER, build_corpus
 from index.evaluation.datasets import Case, Dataset
 from index.evaluation.records import AnswerLeg, AnswerRow, Evaluation, Excerpt
-from index.evaluation.retrieval import Mode, Progress, around
+from index.evaluation.retrieval import Progress, around
 from index.fuse import fuse
 from index.generation import write_durably
-from index.records import Document, Hit
-from index.retrieve import Retriever
+from index.records import Hit
+from index.retrieve import Mode, Retriever
 
 FUSED = "fused"
 """A mode for evaluations only: the hybrid without its second stage."""
@@ -48,20 +48,6 @@ CANDIDATES = 64
 KEPT = 3
 BuildProgress = Callable[[str, int, int], None]
 _MARKER = re.compile(r"\s*\[\d+\]")
-
-
-class Asks(Protocol):
-    """What is measured; `bot.answer.Answerer` is one."""
-
-    def ask(self, question: Question) -> Answer: ...
-
-
-class Reads(Protocol):
-    """Where quotes are looked up; `index.retrieve.Retriever` is one."""
-
-    def document(
-        self, document_id: str, collections: frozenset[str] | None = None
-    ) -> Document | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,22 +144,15 @@ class BeforeReading:
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
 
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        mode: Mode = "hybrid",
-        collections: frozenset[str] | None = None,
-    ) -> list[Hit]:
+    def search(self, query: str, k: int, *, mode: Mode) -> list[Hit]:
         """The `k` best by the legs alone."""
-        hits = self._retriever.search(query, CANDIDATES, mode=mode, collections=collections)
+        hits = self._retriever.search(query, CANDIDATES, mode=mode)
         return sorted(hits, key=lambda hit: -fuse({**hit.features, "late": 0.0}))[:k]
 
 
 def evaluate(
-    answerer: Asks,
-    documents: Reads,
+    answerer: Answerer,
+    documents: Retriever,
     dataset: Dataset,
     *,
     passage_ids: Mapping[str, str] | None = None,
@@ -196,8 +175,8 @@ def evaluate(
 
 
 def _row(
-    answerer: Asks,
-    documents: Reads,
+    answerer: Answerer,
+    documents: Retriever,
     case: Case,
     gold: tuple[Excerpt, ...],
     passage_ids: Mapping[str, str],
@@ -231,7 +210,7 @@ def _row(
     )
 
 
-def _conversation(answerer: Asks, questions: Sequence[str]) -> tuple[Turn, ...]:
+def _conversation(answerer: Answerer, questions: Sequence[str]) -> tuple[Turn, ...]:
     """The turns that asking `questions` one after the other leaves behind."""
     turns: tuple[Turn, ...] = ()
     for text in questions:
@@ -244,7 +223,7 @@ def _values(
     case: Case,
     answer: Answer | None,
     held: Sequence[bool],
-    documents: Reads,
+    documents: Retriever,
     passage_ids: Mapping[str, str],
 ) -> dict[str, float]:
     citations = answer.citations if answer else ()
@@ -281,7 +260,7 @@ def _holds(citation: Citation, case: Case, passage_ids: Mapping[str, str]) -> bo
     return passage_ids.get(citation.document_id) in case.relevant
 
 
-def _exact(citation: Citation, documents: Reads) -> bool:
+def _exact(citation: Citation, documents: Retriever) -> bool:
     """Whether the quote is what the document says at that place."""
     document = documents.document(citation.document_id)
     quote = citation.quote

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from index.errors import QueryError
 from index.evaluation import measures
 from index.evaluation.datasets import Case, Dataset
 from index.evaluation.records import Excerpt, SearchLeg, SearchRow
 from index.records import Hit
+from index.retrieve import Mode
 
-Mode = Literal["hybrid", "dense", "lexical"]
 MODES: tuple[Mode, ...] = ("lexical", "dense", "hybrid")
 DEPTH = 10
 KEPT = 3
@@ -26,14 +26,7 @@ Progress = Callable[[Sequence[Case]], Iterable[Case]]
 class Searches(Protocol):
     """What is measured; `index.retrieve.Retriever` is one."""
 
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        mode: Mode = "hybrid",
-        collections: frozenset[str] | None = None,
-    ) -> list[Hit]: ...
+    def search(self, query: str, k: int, *, mode: Mode) -> list[Hit]: ...
 
 
 def evaluate(

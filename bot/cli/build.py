@@ -19,10 +19,12 @@ from index.errors import BuildRunning, EncoderUnavailable, KikuError
 if TYPE_CHECKING:
     from index.build import BuildReport
     from index.encoder import Encoder
+    from index.records import Skipped
 
 SHOWN = 20  # files that could not be read, named below the summary
 SETTLE_MS = 1_500  # a save is several changes; the build waits until it is quiet for so long
 AGAIN = 5.0  # seconds to wait for another build to end
+INTERRUPTED = "中断しました。索引は前のままです。読み終えた分は残っているので、次の kiku build は続きから始まります。"
 
 
 def build(
@@ -45,25 +47,43 @@ def build(
     if share:
         _encode_share(settings, paths or [], _share(share), encoder, as_json)
         return
-    _build(settings, paths or [], encoder, as_json)
+    told = _build(settings, paths or [], encoder, as_json)
     if watch:
-        _keep_building(settings, encoder, as_json)
+        _keep_building(settings, encoder, as_json, told)
 
 
 def _build(
+    settings: Settings,
+    paths: Sequence[Path],
+    encoder: Encoder | None,
+    as_json: bool,
+    told: Sequence[Skipped] = (),
+) -> Sequence[Skipped]:
+    """Builds and tells what became of it: what cannot be read too, unless it was `told` before.
+    Returns what cannot be read."""
+    try:
+        report = _built(settings, paths, encoder, as_json)
+    except KeyboardInterrupt:
+        typer.echo(INTERRUPTED, err=True)
+        raise
+    typer.echo(json.dumps(asdict(report), ensure_ascii=False) if as_json else _summary(report))
+    skipped = [item for item in report.skipped if item not in told]
+    if skipped and not as_json:
+        typer.echo(f"読めなかったもの {len(skipped):,} 件:", err=True)
+        for item in skipped[:SHOWN]:
+            typer.echo(f"  {item.source}: {item.reason}", err=True)
+        if len(skipped) > SHOWN:
+            typer.echo("  すべては kiku documents skipped で見られます。", err=True)
+    return report.skipped
+
+
+def _built(
     settings: Settings, paths: Sequence[Path], encoder: Encoder | None, as_json: bool
-) -> None:
+) -> BuildReport:
     from bot.wiring import build_index
 
     with bars(quiet=as_json) as progress:
-        report = build_index(settings, paths, encoder=encoder, progress=building(progress))
-    typer.echo(json.dumps(asdict(report), ensure_ascii=False) if as_json else _summary(report))
-    if report.skipped and not as_json:
-        typer.echo(f"読めなかったもの {len(report.skipped):,} 件:", err=True)
-        for skipped in report.skipped[:SHOWN]:
-            typer.echo(f"  {skipped.source}: {skipped.reason}", err=True)
-        if len(report.skipped) > SHOWN:
-            typer.echo("  すべては kiku documents skipped で見られます。", err=True)
+        return build_index(settings, paths, encoder=encoder, progress=building(progress))
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -110,7 +130,9 @@ def _summary(report: BuildReport) -> str:
     )
 
 
-def _keep_building(settings: Settings, encoder: Encoder | None, as_json: bool) -> None:
+def _keep_building(
+    settings: Settings, encoder: Encoder | None, as_json: bool, told: Sequence[Skipped]
+) -> None:
     """Builds again at every change below the remembered folders, until ^C. A build that fails is
     told, and the next change gets its chance."""
     from watchfiles import watch
@@ -130,7 +152,7 @@ def _keep_building(settings: Settings, encoder: Encoder | None, as_json: bool) -
     for _ in watch(*roots, watch_filter=concerns, debounce=SETTLE_MS, raise_interrupt=True):
         while True:
             try:
-                _build(settings, [], encoder, as_json)
+                told = _build(settings, [], encoder, as_json, told)
             except BuildRunning:
                 time.sleep(AGAIN)
                 continue

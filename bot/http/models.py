@@ -285,12 +285,17 @@ class Readiness(_Response):
 
 
 class BuildState(_Response):
-    """Where a build of the index stands."""
+    """Where a build of the index stands; what it found, once it is done."""
 
     state: Literal["idle", "running", "done", "failed"]
     started_at: str = ""
     finished_at: str = ""
     message: str = ""
+    documents: int = 0
+    passages: int = 0
+    read: int = Field(0, description="files that were new or had changed")
+    embedded: int = Field(0, description="passages that the encoder had to read")
+    skipped: int = Field(0, description="files that could not be read; `kiku documents skipped`")
 
 
 class DayOfQuestions(_Response):

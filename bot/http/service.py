@@ -216,17 +216,23 @@ class _Build:
             return self.state
 
     def _run(self, build: Callable[[], Any]) -> None:
-        state: Literal["done", "failed"] = "done"
-        message = ""
+        began = self.state.started_at
         try:
-            build()
+            report = build()
+            done = BuildState(
+                state="done",
+                documents=report.documents,
+                passages=report.chunks,
+                read=report.read,
+                embedded=report.embedded,
+                skipped=len(report.skipped),
+            )
         except KikuError as error:
-            state, message = "failed", error.message
+            done = BuildState(state="failed", message=f"{error.message} {error.hint}".strip())
         except Exception:
             _log.exception("build_failed")
-            state = "failed"
-        began = self.state.started_at
-        self.state = BuildState(state=state, started_at=began, finished_at=_now(), message=message)
+            done = BuildState(state="failed")
+        self.state = done.model_copy(update={"started_at": began, "finished_at": _now()})
 
 
 def _now() -> str:

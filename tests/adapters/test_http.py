@@ -13,8 +13,9 @@ from fastapi.testclient import TestClient
 
 from bot.errors import StoreUnavailable
 from bot.messages.state import WORDS_ONLY
+from index.build import BuildReport
 from index.errors import BuildRunning
-from index.records import document_id
+from index.records import Skipped, document_id
 from tests.fake_kiku import TEXTS, FakeKiku, FakeRetriever, opened, wait_for
 
 QUESTION = "CentOSのサポートはいつまで？"
@@ -424,9 +425,11 @@ def test_the_index_is_rebuilt_on_request(client: TestClient, kiku: FakeKiku) -> 
     may_end = Event()
     built: list[int] = []
 
-    def rebuild() -> None:
+    def rebuild() -> BuildReport:
         may_end.wait(10)
         built.append(1)
+        skipped = (Skipped("a.pdf", "scanned", "画像です。"),)
+        return BuildReport("g2", 3, 12, 5, skipped, 0.1, read=2)
 
     kiku.rebuild = rebuild  # type: ignore[attr-defined]
     assert client.get("/admin/build").json()["state"] == "idle"
@@ -436,6 +439,12 @@ def test_the_index_is_rebuilt_on_request(client: TestClient, kiku: FakeKiku) -> 
     may_end.set()
     wait_for(lambda: client.get("/admin/build").json()["state"] == "done")
     assert built == [1]
+    told = client.get("/admin/build").json()
+    assert told.pop("finished_at") >= told.pop("started_at") > "2026"
+    assert told == {
+        "state": "done", "message": "", "documents": 3, "passages": 12, "read": 2, "embedded": 5,
+        "skipped": 1,
+    }  # fmt: skip
 
 
 def test_a_build_that_fails_says_why(client: TestClient, kiku: FakeKiku) -> None:

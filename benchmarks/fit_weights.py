@@ -29,14 +29,25 @@ from index.encoder import load_encoder
 from index.fuse import WEIGHTS
 from index.query import Synonyms
 from index.records import Document, document_id
-from index.retrieve import Retriever
-from index.training.sources import Passage, load_passages
+from index.retrieve import READ_CANDIDATES, Retriever
+from index.training.sources import (
+    Passage,
+    Section,
+    hold_out_sections,
+    load_passages,
+    read_sections,
+)
 
-FUSED = ("words", "grams", "dense", "late")
+FUSED = ("words", "grams", "dense", "late", "near")
 CHOSEN = ("passage", "coverage", "around", "late", "late_around", "expected")
 JUDGED = (
     "lexical", "dense", "late", "coverage", "sentence", "around", "sentence_late", "late_around",
     "late_weakest", "unknown", "margin", "expected",
+)  # fmt: skip
+# Technical text too: JaQuAD's questions alone make the confidence shy of manuals.
+MANUAL_QUESTIONS = (
+    "{title}の{heading}を教えてください", "{title} {heading}", "{title}の{heading}とは何ですか",
+    "{title}で{heading}はどうすればいいですか", "{heading}について知りたい（{title}）",
 )  # fmt: skip
 
 
@@ -68,7 +79,11 @@ def main() -> None:
     retriever = _open(home, [*held_out, *others], encoder)
     _fit_fusion(retriever, asked)
     _fit_sentences(retriever, asked)
-    _fit_confidence(home, held_out, others, encoder)
+    _, sections = hold_out_sections(read_sections(options.data / "sections.ja.jsonl.gz"))
+    pages: dict[str, list[Section]] = {}
+    for section in sections:
+        pages.setdefault(section.title, []).append(section)
+    _fit_confidence(home, held_out, others, list(pages.values()), encoder)
 
 
 def _open(home: Path, passages: Sequence[Passage], encoder: object) -> Retriever:
@@ -82,7 +97,7 @@ def _open(home: Path, passages: Sequence[Passage], encoder: object) -> Retriever
 def _fit_fusion(retriever: Retriever, asked: Sequence[tuple[str, Sequence[str], Passage]]) -> None:
     cases = []
     for question, answers, passage in asked:
-        hits = retriever.search(question, 64)
+        hits = retriever.search(question, READ_CANDIDATES)
         features = np.array([[hit.features[name] for name in FUSED] for hit in hits])
         right = np.array(
             [
@@ -118,10 +133,23 @@ def _fit_sentences(
 
 
 def _fit_confidence(
-    home: Path, held_out: Sequence[Passage], others: Sequence[Passage], encoder: object
+    home: Path,
+    held_out: Sequence[Passage],
+    others: Sequence[Passage],
+    manuals: Sequence[list[Section]],
+    encoder: object,
 ) -> None:
     """Leaves 30 % of the passages out, in corpora of several sizes, and fits a logistic model."""
-    rows, labels = [], []
+    rows: list[list[float]] = []
+    labels: list[int] = []
+
+    def ask(retriever: Retriever, questions: Sequence[str], label: int) -> None:
+        for question in questions:
+            search = retriever.explain(question, 8)
+            found = extractive.extract(retriever, search, 5)
+            rows.append([found.features.get(name, 0.0) for name in JUDGED])
+            labels.append(label)
+
     for number, size in enumerate((30, 100, 300, 1000, 1500)):
         chooser = random.Random(number)
         blocks = [held_out[i : i + 10] for i in range(0, len(held_out), 10)]
@@ -134,11 +162,17 @@ def _fit_confidence(
         for label, blocks_asked in ((0, left_out), (1, shown[len(left_out) :])):
             asked = [q for block in blocks_asked for p in block for q, _ in p.questions]
             chooser.shuffle(asked)
-            for question in asked[:300]:
-                search = retriever.explain(question, 8)
-                found = extractive.extract(retriever, search, 5)
-                rows.append([found.features.get(name, 0.0) for name in JUDGED])
-                labels.append(label)
+            ask(retriever, asked[:300], label)
+    for number, size in enumerate((20, 60, 200)):
+        kept_manuals, left_out_manuals = _shared_out(manuals, size, random.Random(number))
+        documents = [
+            Passage(f"{s.title}/{s.heading}", s.title, f"{s.heading}\n{s.text}")
+            for manual in kept_manuals
+            for s in manual
+        ]
+        retriever = _open(home / f"manuals{size}", documents, encoder)
+        for label, chosen in ((0, left_out_manuals), (1, kept_manuals)):
+            ask(retriever, _manual_questions(chosen, random.Random(size)), label)
     features, answered = np.array(rows), np.array(labels)
     order = np.random.default_rng(0).permutation(len(answered))
     cut = len(order) * 2 // 3
@@ -151,6 +185,26 @@ def _fit_confidence(
     print(f"confidence: AUROC after  {_auroc(after[rest], answered[rest]):.4f}")
     print(json.dumps(dict(zip(JUDGED, weights[:-1].round(3).tolist(), strict=True)), indent=1))
     print(f"bias {weights[-1]:.3f}")
+
+
+def _shared_out(
+    manuals: Sequence[list[Section]], size: int, chooser: random.Random
+) -> tuple[list[list[Section]], list[list[Section]]]:
+    """`size` pages to index and a third as many that stay out."""
+    shuffled = list(manuals)
+    chooser.shuffle(shuffled)
+    return shuffled[:size], shuffled[size : size + max(8, size // 3)]
+
+
+def _manual_questions(manuals: Sequence[list[Section]], chooser: random.Random) -> list[str]:
+    """Up to 200 questions in the words in which people ask for a place in a manual."""
+    asked = [
+        chooser.choice(MANUAL_QUESTIONS).format(title=s.title, heading=s.heading)
+        for manual in manuals
+        for s in manual
+    ]
+    chooser.shuffle(asked)
+    return asked[:200]
 
 
 def _report(name: str, names: Sequence[str], cases: Sequence[Case], weights: list[float]) -> None:

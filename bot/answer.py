@@ -14,10 +14,9 @@ from bot.cite import cite
 from bot.compose.extractive import Extract, extract, readable
 from bot.confidence import Calibration
 from bot.conversation import points_nowhere, split_questions, with_context
-from bot.errors import StoreUnavailable
+from bot.errors import BadQuestion, StoreUnavailable
 from bot.messages import answers as messages
 from bot.records import Answer, Citation, Language, Question, Turn
-from index.errors import QueryError
 from index.normalize import has_words, is_english, well_formed
 from index.retrieve import Retriever
 
@@ -66,7 +65,7 @@ class Answerer:
         memory: Memory | None = None,
         composer: Composer | None = None,
         calibration: Calibration | None = None,
-        threshold: float = 0.18,
+        threshold: float = 0.33,
         max_question_chars: int = 4000,
     ) -> None:
         self._retriever = retriever
@@ -86,14 +85,14 @@ class Answerer:
         fails after that, the answer is the extractive one all the same. `found` is told the
         citations before a model begins to write.
 
-        Raises QueryError for a question that cannot be searched for; IndexMissing and the like
+        Raises BadQuestion for a question that cannot be searched for; IndexMissing and the like
         when there is nothing to search in.
         """
         started = time.perf_counter()
         text = self._checked(question)
         retriever = self._retriever()
         history = self._history(question)
-        language: Language = "en" if is_english(text) else "ja"
+        language = _language(text)
         parts = self._parts(retriever, text, history, question)
         asked = replace(question, text=text)
         answer = self._answer(retriever, asked, parts, language, said, found)
@@ -129,24 +128,24 @@ class Answerer:
         return parts
 
     def check(self, text: str) -> str:
-        """`text` as it is searched for. Raises QueryError where it cannot be."""
+        """`text` as it is searched for. Raises BadQuestion where it cannot be."""
         text = well_formed(text).strip()
+        told = None
         if len(text) > self._max_question_chars:
-            message, hint = messages.question_too_long(len(text), self._max_question_chars)
-            raise QueryError(message, hint=hint)
-        if not text:
-            message, hint = messages.empty_question()
-            raise QueryError(message, hint=hint)
-        if not has_words(text):
-            message, hint = messages.question_without_words()
-            raise QueryError(message, hint=hint)
+            told = messages.too_long(len(text), self._max_question_chars)
+        elif not text:
+            told = messages.EMPTY
+        elif not has_words(text):
+            told = messages.NO_WORDS
+        if told:
+            raise BadQuestion(told, _language(text))
         return text
 
     def _checked(self, question: Question) -> str:
         text = self.check(question.text)
         if question.conversation_id and not _CONVERSATION_ID.fullmatch(question.conversation_id):
-            message, hint = messages.bad_conversation_id(_LONGEST_CONVERSATION_ID)
-            raise QueryError(message, hint=hint)
+            told = messages.bad_conversation_id(_LONGEST_CONVERSATION_ID)
+            raise BadQuestion(told, _language(text))
         return text
 
     def _history(self, question: Question) -> tuple[Turn, ...]:
@@ -207,3 +206,7 @@ class Answerer:
             language=language,
             composer="llm" if composer == "llm" else "extractive",
         )
+
+
+def _language(text: str) -> Language:
+    return "en" if is_english(text) else "ja"

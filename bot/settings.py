@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=256, description="threads for the encoder; 0: by the cores")
     top_k: int = Field(5, ge=1, le=50, description="citations of an answer, at most")
     threshold: float = Field(
-        0.18, ge=0.0, le=1.0, description="confidence below which Kiku says that it does not know"
+        0.33, ge=0.0, le=1.0, description="confidence below which Kiku says that it does not know"
     )
     max_question_chars: int = Field(4000, ge=1, le=100_000, description="longest question")
     api_keys: str = Field(

@@ -35,6 +35,12 @@ def main() -> None:
     parser.add_argument("--init", type=Path, help="an encoder folder in place of stages 1 to 3")
     parser.add_argument("--model", default="", help="evaluate: a folder or name, default OUT/model")
     parser.add_argument("--tasks", nargs="*", default=[], help="evaluate: only these")
+    parser.add_argument(
+        "--blend",
+        type=float,
+        default=1.0,
+        help="export: the share of the joint stage in the weights, the rest is INIT's",
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes",
                         help="joint: numbers of train.Schedule")  # fmt: skip
@@ -54,7 +60,7 @@ def main() -> None:
     elif set(chosen) & {"tokenizer", "vocabulary", "distill"}:
         recipe.start(chosen[-1])
     if "export" in chosen:
-        recipe.export()
+        recipe.export(args.blend)
     if "evaluate" in chosen:
         recipe.evaluate(args.model, args.tasks)
 
@@ -158,8 +164,10 @@ class Recipe:
             trainer.check()
         trainer.run()
 
-    def export(self) -> None:
-        """Stage 5: the averaged weights as OUT/model."""
+    def export(self, blend: float = 1.0) -> None:
+        """Stage 5: the averaged weights as OUT/model, `blend` of them and the rest of the start's
+        (weights between two ends of one training do better outside its data than either: Wortsman
+        et al. 2022, arXiv 2109.01903)."""
         import torch
 
         from index.training.export import CARD, write_model
@@ -167,7 +175,13 @@ class Recipe:
 
         state = torch.load(self._out / "joint" / "state.pt", map_location="cpu", weights_only=True)
         student: Student = self.start()
-        student.load_state_dict(state["average"])
+        first = {k: v.clone() for k, v in student.state_dict().items()}
+        student.load_state_dict(
+            {
+                k: torch.lerp(first[k], v, blend) if v.dtype.is_floating_point else v
+                for k, v in state["average"].items()
+            }
+        )
         write_model(student, self.tokenizer(), CARD.read_text("utf-8"), self._out / "model")
         log.info("wrote %s (step %d)", self._out / "model", state["step"])
 

@@ -171,6 +171,11 @@ def _hold_out(items: list[Any], keys: Sequence[str]) -> tuple[list[Any], list[An
     return [items[i] for i in range(len(items)) if keys[i] not in taken], [items[i] for i in held]
 
 
+def hold_out_sections(sections: list[Section]) -> tuple[list[Section], list[Section]]:
+    """(training, held out), as `load` splits them."""
+    return _hold_out(sections, [fold(section.text) for section in sections])
+
+
 def _skeleton(text: str) -> str:
     return re.sub(r"[\W\d_]+", "", fold(text))
 
@@ -225,7 +230,7 @@ def load(folder: Path) -> TrainingData:
     }
     log.info("leakage filter dropped %s", dropped)
     train, validation = _hold_out_blocks(kept_passages, VALIDATION_SHARE)
-    kept_sections, held_sections = _hold_out(kept_sections, [fold(s.text) for s in kept_sections])
+    kept_sections, held_sections = hold_out_sections(kept_sections)
     kept_pairs, held_pairs = _hold_out(kept_pairs, [_skeleton(p.english) for p in kept_pairs])
     held_japanese = {_skeleton(p.japanese) for p in held_pairs}
     kept_pairs = [p for p in kept_pairs if _skeleton(p.japanese) not in held_japanese]

@@ -19,13 +19,14 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from bot.answer import Answerer
 from bot.http.app import create_app
 from bot.http.protocol import TypedAddresses
 from bot.records import Answer, Citation, Question
 from bot.settings import Settings
 from bot.store import Store
-from index.errors import IndexMissing, KikuError, QueryError
-from index.normalize import fold, has_words, is_english
+from index.errors import IndexMissing, KikuError
+from index.normalize import fold, is_english
 from index.records import Chunk, Document, DocumentSummary, Hit, chunk_id, document_id
 from index.split import sentences
 
@@ -66,8 +67,6 @@ class FakeRetriever:
         mode: Literal["hybrid", "dense", "lexical"] = "hybrid",
         collections: frozenset[str] | None = None,
     ) -> list[Hit]:
-        if not has_words(query):
-            raise QueryError("質問に言葉がありません。")
         hits = []
         for one in self._documents.values():
             if collections is not None and one.collection not in collections:
@@ -104,6 +103,8 @@ class FakeAnswerer:
         self.hold: Event | None = None
         self.broken: Exception | None = None
         self.asked: list[Question] = []
+        longest = kiku.settings.max_question_chars
+        self.check = Answerer(lambda: None, max_question_chars=longest).check  # type: ignore[arg-type,return-value]
 
     def ask(
         self,
@@ -117,8 +118,7 @@ class FakeAnswerer:
             self.hold.wait(60)
         if self.broken is not None:
             raise self.broken
-        if len(question.text) > self._kiku.settings.max_question_chars:
-            raise QueryError("質問が長すぎます。")
+        self.check(question.text)
         hits = self._kiku.retriever.search(
             question.text, question.top_k, collections=question.collections
         )

@@ -17,13 +17,12 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.http.depends import TheCaller, TheService, Turn
-from bot.http.errors import ApiError
+from bot.http.errors import ApiError, asked_in
 from bot.http.models import AnswerBody
 from bot.http.routes import ERRORS
 from bot.http.sse import pieces
 from bot.messages.answers import older_version
 from bot.records import Question
-from index.normalize import is_english
 
 MODEL = "kiku"
 _MAX_MESSAGES = 1000
@@ -115,7 +114,7 @@ def _answered(
 ) -> AnswerBody:
     _check_model(body.model)
     question, history = _conversation(body.messages)
-    request.state.language = "en" if is_english(question) else None
+    request.state.language = asked_in(question)
     asked = Question(
         text=question,
         history=service.history(history),

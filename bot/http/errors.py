@@ -11,9 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from bot.messages.http import HTTP_ERRORS, HTTP_MISTAKES
+from bot.errors import BadQuestion
+from bot.messages.http import ENGLISH_ERRORS, HTTP_ERRORS, HTTP_MISTAKES
 from bot.records import Language
 from index.errors import KikuError
+from index.normalize import has_words, is_english
 
 # What a KikuError means in HTTP; the rest of the tree is the service's own fault.
 STATUS_OF_CODE = {
@@ -88,21 +90,37 @@ def refusal(error: ApiError, language: Language) -> Response:
     return Response(body, error.status, error.headers, "application/json")
 
 
+def kiku_sentences(error: KikuError, language: Language) -> tuple[str, str]:
+    """The message of an expected failure of Kiku itself, and its hint."""
+    if isinstance(error, BadQuestion):
+        return error.told[language]
+    told = error.message, error.hint
+    return ENGLISH_ERRORS.get(error.code, told) if language == "en" else told
+
+
 def explain(error: KikuError, language: Language) -> Response:
     """The response for an expected failure of Kiku itself."""
     status = STATUS_OF_CODE.get(error.code, 500)
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
-    body = error_body(error.code, error.message, error.hint)
+    body = error_body(error.code, *kiku_sentences(error, language))
     return Response(body, status, headers, "application/json")
 
 
 def told(error: Exception, language: Language) -> dict[str, dict[str, str]]:
     """The body for what went wrong in the middle of a stream; a bug keeps its story to itself."""
     if isinstance(error, KikuError):
-        return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-    known = error if isinstance(error, ApiError) else ApiError(500, "internal_error")
-    message, hint = sentences(known, language)
-    return {"error": {"code": known.code, "message": message, "hint": hint}}
+        code, (message, hint) = error.code, kiku_sentences(error, language)
+    else:
+        known = error if isinstance(error, ApiError) else ApiError(500, "internal_error")
+        code, (message, hint) = known.code, sentences(known, language)
+    return {"error": {"code": code, "message": message, "hint": hint}}
+
+
+def asked_in(text: str) -> Language | None:
+    """The language of a question; None where it has no words to tell it by."""
+    if is_english(text):
+        return "en"
+    return "ja" if has_words(text) else None
 
 
 def language_of(request: Request) -> Language:

@@ -19,15 +19,14 @@ from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
 
 from bot.http.auth import Caller
-from bot.http.errors import ApiError, sentences
+from bot.http.errors import ApiError, asked_in, told
 from bot.http.gate import Gate
 from bot.http.models import AnswerBody, ConversationId, HitBody, Mode, Name, SearchResult, TopK
 from bot.http.models import Text as Words
 from bot.http.routes import seen_by
 from bot.http.service import Service
-from bot.records import Language, Question
+from bot.records import Question
 from index.errors import KikuError
-from index.normalize import is_english
 
 _READ_AT_ONCE = 20_000  # characters; a model's context is not to be filled by one document
 _READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -83,11 +82,9 @@ def _add_tools(server: MCPServer[Any], service: Service, gate: Gate) -> None:
         try:
             async with gate.turn():
                 return await anyio.to_thread.run_sync(work, caller)
-        except KikuError as error:
-            raise ToolError(f"{error.message} {error.hint}".strip()) from None
-        except ApiError as error:
-            language: Language = "en" if is_english(question) else "ja"
-            raise ToolError(" ".join(sentences(error, language)).strip()) from None
+        except (KikuError, ApiError) as error:
+            wrong = told(error, asked_in(question) or "ja")["error"]
+            raise ToolError(f"{wrong['message']} {wrong['hint']}".strip()) from None
 
     @server.tool(title="Ask", annotations=_READ_ONLY)
     async def ask(

@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from bot.http.auth import Caller
 from bot.http.depends import TheCaller, TheService, Turn
-from bot.http.errors import ApiError, language_of
+from bot.http.errors import ApiError, asked_in, language_of
 from bot.http.gate import Gate
 from bot.http.models import (
     MAX_TOP_K,
@@ -40,7 +40,6 @@ from bot.http.service import Service
 from bot.http.sse import Events, Told
 from bot.records import Question
 from bot.store import StoredConversation
-from index.normalize import is_english
 
 _MEANINGS = {
     400: "The request is not JSON, or its Host is not this service's",
@@ -72,7 +71,7 @@ streams = APIRouter()
 def _ask(
     service: Service, caller: Caller, request: Request, body: AskBody, told: Told | None = None
 ) -> AnswerBody:
-    request.state.language = "en" if is_english(body.question) else None
+    request.state.language = asked_in(body.question)
     question = Question(
         text=body.question,
         conversation_id=body.conversation_id or "",
@@ -90,7 +89,7 @@ def _ask(
 async def _begun(body: AskBody, service: TheService, caller: TheCaller, request: Request) -> Events:
     """The stream of an answer that has begun, so that a failure still has a status of its own."""
     gate: Gate = request.app.state.gate
-    told = Told("en" if is_english(body.question) else language_of(request))
+    told = Told(asked_in(body.question) or language_of(request))
     return await told.begin(partial(_ask, service, caller, request, body), gate)
 
 
@@ -132,8 +131,11 @@ async def ask_stream(told: Annotated[Events, Depends(_begun)]) -> AsyncIterator[
 
 
 @router.post("/search", dependencies=[Turn], tags=["documents"])
-def search(body: SearchBody, service: TheService, caller: TheCaller) -> SearchResult:
+def search(
+    body: SearchBody, service: TheService, caller: TheCaller, request: Request
+) -> SearchResult:
     """The passages nearest to a query, best first."""
+    request.state.language = asked_in(body.query)
     began = perf_counter()
     seen = seen_by(caller, body.collections)
     hits = service.search(body.query, body.top_k, body.mode, seen)

@@ -18,11 +18,10 @@ from bot.http.errors import ApiError
 from bot.http.metrics import Metrics
 from bot.http.models import BuildState, Readiness
 from bot.kiku import Kiku
-from bot.messages import answers as messages
 from bot.records import Answer, Citation, Language, Question, Turn
 from bot.settings import Settings
 from bot.suggestions import Suggestions
-from index.errors import KikuError, QueryError
+from index.errors import KikuError
 from index.records import Document, Hit
 
 RETRY_OPENING = 1.0  # seconds between two tries to open what was not there
@@ -111,11 +110,8 @@ class Service:
         mode: Literal["hybrid", "dense", "lexical"],
         collections: frozenset[str] | None,
     ) -> list[Hit]:
-        """Passages, best first. Raises QueryError for a query that is too long."""
-        longest = self.settings.max_question_chars
-        if len(query) > longest:
-            message, hint = messages.question_too_long(len(query), longest)
-            raise QueryError(message, hint=hint)
+        """Passages, best first. Raises BadQuestion for a query that cannot be searched for."""
+        query = self.kiku.answerer.check(query)
         with self._stage("search"):
             return self.kiku.retriever.search(query, k, mode=mode, collections=collections)
 

@@ -21,11 +21,12 @@ _NOTHING_NEAR = {
     ),
     "en": "The indexed documents do not answer this question. Please try other words.",
 }
-_EMPTY = {
+Told = dict[Language, tuple[str, str]]  # what is wrong, and what to do
+EMPTY: Told = {
     "ja": ("質問が空です。", "知りたいことを文や言葉で入力してください。"),
     "en": ("The question is empty.", "Please type what you would like to know."),
 }
-_NO_WORDS = {
+NO_WORDS: Told = {
     "ja": ("質問に言葉が含まれていません。", "絵文字や記号だけでなく、言葉で質問してください。"),
     "en": ("The question holds no words.", "Please ask in words, not in symbols alone."),
 }
@@ -41,30 +42,32 @@ def older_version(language: Language) -> str:
     return "（旧版）" if language == "ja" else " (older version)"
 
 
-def empty_question(language: Language = "ja") -> tuple[str, str]:
-    """What is wrong with an empty question, and what to do."""
-    return _EMPTY[language]
+def too_long(length: int, limit: int) -> Told:
+    """Of a question that is too long."""
+    return {
+        "ja": (
+            f"質問が長すぎます（{length:,} 文字。上限は {limit:,} 文字です）。",
+            "質問の要点だけを送ってください。",
+        ),
+        "en": (
+            f"The question is too long ({length:,} characters; the limit is {limit:,}).",
+            "Please send its essence alone.",
+        ),
+    }
 
 
-def question_without_words(language: Language = "ja") -> tuple[str, str]:
-    """What is wrong with a question of symbols, and what to do."""
-    return _NO_WORDS[language]
-
-
-def question_too_long(length: int, limit: int) -> tuple[str, str]:
-    """What is wrong with a question that is too long, and what to do."""
-    return (
-        f"質問が長すぎます（{length:,} 文字。上限は {limit:,} 文字です）。",
-        "質問の要点だけを送ってください。",
-    )
-
-
-def bad_conversation_id(limit: int) -> tuple[str, str]:
-    """What is wrong with a conversation id that no client of ours makes."""
-    return (
-        f"conversation_id は {limit} 文字以内の英数字と -_.: で指定してください。",
-        "前の回答に含まれる conversation_id をそのまま送ってください。",
-    )
+def bad_conversation_id(limit: int) -> Told:
+    """Of a conversation id that no client of ours makes."""
+    return {
+        "ja": (
+            f"conversation_id は {limit} 文字以内の英数字と -_.: で指定してください。",
+            "前の回答に含まれる conversation_id をそのまま送ってください。",
+        ),
+        "en": (
+            f"conversation_id is at most {limit} letters, digits and -_.: long.",
+            "Please send the conversation_id of an earlier answer as it is.",
+        ),
+    }
 
 
 def what_is(topic: str, language: Language) -> str:

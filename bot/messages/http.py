@@ -150,6 +150,25 @@ HTTP_ERRORS: dict[str, tuple[str, str, str, str]] = {
     ),
     "http_error": ("リクエストを処理できません。", "", "The request cannot be handled.", ""),
 }
+# code of what Kiku itself raises in Japanese → English message, English hint
+ENGLISH_ERRORS: dict[str, tuple[str, str]] = {
+    "index_missing": ("There is no index yet.", "Run `kiku build` on the server."),
+    "index_damaged": ("The index is damaged.", "Run `kiku build` on the server."),
+    "index_mismatch": (
+        "The index was made with another encoder or another version of Kiku.",
+        "Run `kiku build` on the server.",
+    ),
+    "index_unavailable": ("The index cannot be reached.", "Try again in a moment."),
+    "encoder_unavailable": (
+        "The encoder cannot be loaded.",
+        "`kiku doctor` on the server says why.",
+    ),
+    "store_unavailable": (
+        "The database of conversations cannot be used.",
+        "`kiku doctor` on the server says why.",
+    ),
+    "build_running": ("The index is being built already.", "Try again when that has ended."),
+}
 # pydantic's name of a mistake in a field → what to call it in Japanese and in English
 HTTP_MISTAKES: dict[str, tuple[str, str]] = {
     "missing": ("必要な項目がありません", "it is required"),

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from bot.answer import Answerer, Composer, Memory
 from bot.confidence import Calibration
 from bot.errors import StoreUnavailable
-from bot.messages.state import NO_VECTORS, WORDS_ONLY
+from bot.messages.state import NO_VECTORS, VECTORS_KEPT, WORDS_ONLY
 from bot.settings import Settings
 from index.engines.choose import LOCAL, choose_engine, choose_shared
 from index.errors import EncoderUnavailable, IndexMissing, IndexUnavailable, KikuError
-from index.generation import Generation, current_generation, write_durably
+from index.generation import Generation, Manifest, current_generation, write_durably
 from index.query import Synonyms
 from index.retrieve import Retriever
 from index.words import load_dictionary
@@ -232,11 +232,15 @@ def build_index(
     """Builds from `roots`, which are then remembered, or from the remembered ones.
 
     The index is built in the home folder, which remembers what was read and encoded. Where the store
-    is a database, what is new is then copied there.
+    is a database, what is new is then copied there. Raises EncoderUnavailable where there is none and
+    the served index was made by one: it would be replaced by a lesser one.
     """
     from index.build import build_sources
     from index.sources import read_rules
 
+    if encoder is None and _made_by_an_encoder(settings.home):
+        message, hint = VECTORS_KEPT
+        raise EncoderUnavailable(message, hint=hint)
     chosen = [path.expanduser().resolve() for path in roots] or remembered_roots(settings.home)
     rules = read_rules(chosen, settings.collections)
     shared = choose_shared(settings.store)
@@ -317,6 +321,14 @@ def migrate_index(
             bring_home(generation, settings.home, encoder=encoder, keep=keep, progress=progress)
             brought = True
     return copy_index(settings, to, progress=progress) or brought
+
+
+def _made_by_an_encoder(home: Path) -> bool:
+    """Whether the index that is served from the home folder has vectors."""
+    try:
+        return bool(Manifest.read(current_generation(home)).encoder.dimension)
+    except KikuError:
+        return False
 
 
 def _is_home(home: Path, generation: str) -> bool:

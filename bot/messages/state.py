@@ -7,3 +7,8 @@ WORDS_ONLY = (
     "Kiku をインストールし直してください。"
 )
 NO_VECTORS = "索引に意味検索のベクトルがないため、語句だけで検索します。kiku build で作り直せます。"
+VECTORS_KEPT = (
+    "エンコーダーを読み込めないため、索引を作り直さず、意味検索のできるいまの索引を残しました。",
+    "kiku doctor で原因を確かめてください。語句だけの索引に替えるなら、KIKU_HOME の generations を"
+    "消してから kiku build を実行してください。",
+)

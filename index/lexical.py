@@ -42,6 +42,7 @@ _BEYOND = 0x3FFFF  # no letter has a code point as high as this, and itself is n
 _CODE_POINT_BITS = np.uint64(21)
 _HIRAGANA = np.uint64(0x3041), np.uint64(0x309F)
 NAMES_FILE = "lexical.names.json"
+_KNOWN_PLACES = 20_000  # terms
 # Of each piece of a run: its term, its collection, where it ends, the term's idf. Of each posting:
 # chunk, score and count. Of each chunk its lengths, of each collection what `Statistics` sums up.
 FILES = ("keys", "owners", "bounds", "idf", "chunks", "scores", "counts", "lengths", "totals")
@@ -172,6 +173,7 @@ class LexicalIndex:
         self._keys = arrays["keys"]
         self._bounds = arrays["bounds"]
         self._rows = rows
+        self._places: dict[int, tuple[int, int]] = {}
         self._names = names
         self.statistics = Statistics.of(arrays["totals"])
         self.names = names[0] if len(names) == 1 else sorted(set().union(*names))
@@ -249,9 +251,15 @@ class LexicalIndex:
         return sum(self.idf(key) for key in keys) / sqrt(len(keys))
 
     def _pieces(self, key: int) -> tuple[int, int]:
-        """Where the pieces of a term's run begin and end."""
-        first, last = np.searchsorted(self._keys, np.array([key, key + 1], np.uint64)).tolist()
-        return first, last
+        """Where the pieces of a term's run begin and end: a question asks some five times for each of
+        its terms."""
+        found = self._places.get(key)
+        if found is None:
+            first, last = np.searchsorted(self._keys, np.array([key, key + 1], np.uint64)).tolist()
+            if len(self._places) >= _KNOWN_PLACES:
+                self._places.clear()
+            found = self._places[key] = (first, last)
+        return found
 
     def _conjunction(self, keys: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         chunks, scores = self.run(keys[0])

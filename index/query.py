@@ -99,21 +99,36 @@ class Query:
         found: np.ndarray = keys[place] == self.keys
         return found
 
+    def present_in(self, keys: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """The same for several texts at once: bool (n, m). `keys` are the terms of them all, and
+        `held`, bool (n, terms), says which of them each text holds."""
+        if not len(keys):
+            return np.zeros((len(held), len(self.keys)), dtype=bool)
+        place = np.minimum(np.searchsorted(keys, self.keys), len(keys) - 1)
+        found: np.ndarray = held[:, place] & (keys[place] == self.keys)
+        return found
+
     def coverage(self, present: np.ndarray, *, words_only: bool = False) -> float:
         """How much of what the question is worth a text holds, 0…1, by what is `present` in it."""
         plain, places, several = self._needs
+        count, values, total = self._worth[words_only]
+        if not several:  # most questions, and asked some hundred times for each
+            return float(values[present[places[:count]]].sum() / total)
         held = np.zeros(len(self.groups), dtype=bool)
         held[plain] = present[places]
         for number, alternatives in several:
             held[number] = any(present[alternative].all() for alternative in alternatives)
-        count = len(self.words) if words_only else len(self.groups)
-        values = self._values[:count]
-        return float(values[held[:count]].sum() / (values.sum() or 1.0))
+        return float(values[held[:count]].sum() / total)
 
     @cached_property
-    def _values(self) -> np.ndarray:
-        """`values` as an array: coverage is asked for some hundred times a question."""
-        return np.array(self.values)
+    def _worth(self) -> tuple[tuple[int, np.ndarray, float], tuple[int, np.ndarray, float]]:
+        """How many groups count, their values and the sum of those: for all, and for the words."""
+        every = np.array(self.values)
+        words = every[: len(self.words)]
+        return (
+            (len(every), every, float(every.sum()) or 1.0),
+            (len(words), words, float(words.sum()) or 1.0),
+        )
 
     @cached_property
     def _needs(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, list[np.ndarray]]]]:

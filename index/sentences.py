@@ -35,17 +35,19 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is the same for every question: the sentences of a passage, their terms and those of the
-    title and headings above, each uint64 ascending."""
+    """What is the same for every question: the sentences of a passage, their terms, which of them
+    each sentence holds, bool (sentences, terms), and the terms of the title and headings above.
+    Terms are uint64 ascending."""
 
     spans: tuple[Span, ...]
-    keys: tuple[np.ndarray, ...]
+    keys: np.ndarray
+    held: np.ndarray
     above: np.ndarray
 
     def present(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
         """Which of the query's keys each sentence holds, and which it holds together with its
         neighbours and what stands above: bool (sentences, keys) both."""
-        own = np.array([query.present(keys) for keys in self.keys])
+        own = query.present_in(self.keys, self.held)
         over = query.present(self.above)
         near = []
         for number, span in enumerate(self.spans):
@@ -77,8 +79,12 @@ def without_marker(line: str) -> str:
 @lru_cache(maxsize=4096)  # some 5 kB a passage
 def _read(text: str, heading: str, above: str) -> Reading:
     spans = tuple(_spans(text, heading))
-    keys = tuple(terms(f"{span.header}\n{text[span.start : span.end]}").keys for span in spans)
-    return Reading(spans, keys, terms(above).keys)
+    each = [terms(f"{span.header}\n{text[span.start : span.end]}").keys for span in spans]
+    keys = np.unique(np.concatenate([np.empty(0, np.uint64), *each]))
+    held = np.zeros((len(spans), len(keys)), dtype=bool)
+    for own, row in zip(each, held, strict=True):
+        row[np.searchsorted(keys, own)] = True
+    return Reading(spans, keys, held, terms(above).keys)
 
 
 def _spans(text: str, heading: str) -> Iterator[Span]:

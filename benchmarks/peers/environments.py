@@ -80,5 +80,12 @@ def _torch(python: Path, torch: str) -> None:
 
 
 def _pip(python: Path, *arguments: str) -> None:
-    command: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+    ]
     subprocess.run([*command, "--no-compile", *arguments], check=True)

@@ -147,11 +147,7 @@ class Run:
             told = session.say(
                 "time", questions=[question for question, _ in own], seconds=self._task.slice_s
             )
-            together = [
-                session.say("load", questions=[question for question, _ in asked],
-                            clients=CLIENTS, seconds=self._task.load_s, threads=threads)
-                for threads in ((0,) if column.system == "kiku" else (0, 1))
-            ]  # fmt: skip
+            together = self._together(session, column)
             peak = session.peak_mib
         ranks = [
             found.index(right) + 1 if right in found else 0
@@ -166,6 +162,23 @@ class Run:
             "peak_mib": peak,
         }
         self._save(column.name, known | {"sessions": [*sessions, done]})
+
+    def _together(self, session: Session, column: Column) -> list[dict[str, Any]]:
+        """All clients at once, the peers with PyTorch on all cores and on one. A process that dies of
+        it has answered nothing."""
+        questions = [question for question, _ in self._task.questions]
+        found: list[dict[str, Any]] = []
+        try:
+            found.extend(
+                session.say(
+                    "load", questions=questions, clients=CLIENTS,
+                    seconds=self._task.load_s, threads=threads,
+                )
+                for threads in ((0,) if column.system == "kiku" else (0, 1))
+            )  # fmt: skip
+        except SystemFailed as failure:
+            found.append({"per_s": 0.0, "failed": [str(failure).split(";")[0]]})
+        return found
 
     def _choose(self, column: Column, python: Path) -> dict[str, Any]:
         """The weights that are right most often on some of the very questions that are asked."""

@@ -78,7 +78,8 @@ class Session:
             pass
         line = self._process.stdout.readline()
         if not line:
-            raise SystemFailed(f"it ended while asked to {do}; see {self._log}")
+            status = self._process.wait()
+            raise SystemFailed(f"it ended with {status} while asked to {do}; see {self._log}")
         reply: dict[str, Any] = json.loads(line)
         return reply
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from txtai import Embeddings
@@ -61,7 +62,11 @@ class Documented:
 
 
 class Japanese(Documented):
-    """Hybrid, with the texts kept in the index, and BM25 over Japanese words."""
+    """Hybrid, with the texts kept in the index, and BM25 over Japanese words.
+
+    The texts lie in SQLite behind one cursor. Threads that share it end the process sooner or later
+    ("Recursive use of cursors not allowed", or a segmentation fault), so they take turns.
+    """
 
     choices: Sequence[Any] = (0.5, 0.35, 0.2, 0.1, 0.05)  # the weight of the vectors
 
@@ -74,6 +79,7 @@ class Japanese(Documented):
         }
         self._config |= {"hybrid": True, "content": True, "scoring": scoring}
         self._weight = 0.5
+        self._turn = Lock()
 
     def use(self, choice: Any) -> None:
         """The weight of the vectors."""
@@ -81,7 +87,8 @@ class Japanese(Documented):
 
     def search(self, question: str) -> list[str]:
         """The ids of the best passages."""
-        return [row["id"] for row in self._embeddings.search(question, K, weights=self._weight)]
+        with self._turn:
+            return [row["id"] for row in self._embeddings.search(question, K, weights=self._weight)]
 
 
 if __name__ == "__main__":

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import html
+import posixpath
+import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
+from pathlib import PurePosixPath
+from urllib.parse import unquote
 from zipfile import BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from index.errors import UnreadableDocument
 from index.records import Skipped
+from index.sources.encoding import decode
 from index.sources.formats import format_of, unknown
 from index.sources.types import Limits, Part
 
 BROKEN = (BadZipFile, LargeZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 MACOS = "__MACOSX/"  # what macOS adds to every archive it makes: no contents of anybody's
+ATTACHMENTS = "attachments/"  # where exports of wikis put files, often under a number
+_ATTACHED = re.compile(
+    r"""<a\b[^>]{0,500}?href=["'](attachments/[^"'#?]{1,500})[^>]{0,500}>([^<]{1,200})</a>"""
+)
 LITTLE = 32 * 2**20  # bytes up to which any compression ratio is taken for honest
 
 
@@ -35,6 +45,7 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
                     lambda path: take(archive, members[path], limits), members
                 )
                 return
+        titles = _titles(archive, members, limits)
         left = limits.archive_bytes
         for path, info in members.items():
             if path.startswith(MACOS):
@@ -46,11 +57,16 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
             if left < 0:
                 yield Skipped(path, "archive_too_large", "展開後の合計が上限を超えました。")
                 return
-            yield from nested(path, partial(take, archive, info, limits), limits)
+            yield from nested(
+                path, partial(take, archive, info, limits), limits, title=titles.get(path, "")
+            )
 
 
-def nested(path: str, content: Callable[[], bytes], limits: Limits) -> Iterator[Part | Skipped]:
+def nested(
+    path: str, content: Callable[[], bytes], limits: Limits, *, title: str = ""
+) -> Iterator[Part | Skipped]:
     """The documents of a file inside a file, named by its path; `content` is called if it is read.
+    `title` is for a file that has none.
 
     Never raises for a bad member: it is reported and the others go on.
     """
@@ -70,6 +86,7 @@ def nested(path: str, content: Callable[[], bytes], limits: Limits) -> Iterator[
                 yield replace(
                     item,
                     name=_joined(path, item.name),
+                    title=item.title or ("" if item.name else title),
                     media_type=item.media_type or form.media_type,
                 )
     except UnreadableDocument as error:
@@ -123,6 +140,25 @@ def _refused(path: str, info: ZipInfo, limits: Limits) -> Skipped | None:
     if info.file_size > limits.file_bytes:
         return Skipped(path, "too_large", f"大きすぎます（{info.file_size // 2**20} MB）。")
     return None
+
+
+def _titles(archive: ZipFile, members: Mapping[str, ZipInfo], limits: Limits) -> dict[str, str]:
+    """What the pages of an export call the files attached to them, without the suffix."""
+    titles: dict[str, str] = {}
+    if not any(ATTACHMENTS in path for path in members):
+        return titles
+    for path, info in members.items():
+        if not path.endswith((".html", ".htm")) or _refused(path, info, limits):
+            continue
+        try:
+            page, _ = decode(take(archive, info, limits))
+        except UnreadableDocument:
+            continue
+        for address, words in _ATTACHED.findall(page):
+            file = posixpath.join(posixpath.dirname(path), unquote(html.unescape(address)))
+            if file in members:
+                titles.setdefault(file, PurePosixPath(html.unescape(words).strip()).stem)
+    return titles
 
 
 def _name(info: ZipInfo) -> str:

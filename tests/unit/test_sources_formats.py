@@ -223,7 +223,9 @@ def test_growi_reads_the_newest_revision_of_public_pages(tmp_path: Path) -> None
 def test_an_export_with_attachments(tmp_path: Path) -> None:
     archive = samples.zipped(
         {
-            "SPACE/index.html": "<html><body><div id='main-content'><h1>手順</h1><p>本文です。</p></div></body></html>",
+            "SPACE/index.html": "<html><body><div id='main-content'><h1>手順</h1><p>本文です。</p></div>"
+            '<a class="x" href="attachments/12/34.xlsx?v=1">備品&amp;在庫.xlsx</a></body></html>',
+            "SPACE/attachments/12/34.xlsx": samples.xlsx(),
             "SPACE/attachments/12/表.xlsx": samples.xlsx(),
             "SPACE/images/logo.png": b"\x89PNG",
             "__MACOSX/._index.html": b"\x00\x05",
@@ -233,10 +235,13 @@ def test_an_export_with_attachments(tmp_path: Path) -> None:
     result = loaded(tmp_path, "space.zip", archive)
     assert {d.source for d in result.documents} == {
         "space.zip#SPACE/index.html",
+        "space.zip#SPACE/attachments/12/34.xlsx",
         "space.zip#SPACE/attachments/12/表.xlsx",
         "space.zip#規程/旅費.docx",
     }
-    assert sorted(codes(result)) == ["hidden", "unknown_format"]
+    titles = {d.source.rpartition("/")[2]: d.title for d in result.documents}
+    assert (titles["34.xlsx"], titles["表.xlsx"]) == ("備品&在庫", "表")
+    assert sorted(codes(result)) == ["hidden", "hidden", "unknown_format"]
 
 
 def test_names_of_members_in_cp932(tmp_path: Path) -> None:

@@ -53,3 +53,12 @@ class ArrayWriter:
             "descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape,
         }  # fmt: skip
         npy.write_array_header_1_0(self._file, described)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array of one or two dimensions for `numpy.load`.
+
+    Raises OSError with the system's reason, which `numpy.save` leaves out when the disk is full.
+    """
+    with ArrayWriter(path, array.dtype, array.shape[1] if array.ndim == 2 else None) as writer:
+        writer.append(array)

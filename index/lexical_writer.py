@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from index.arrays import ArrayWriter
+from index.arrays import ArrayWriter, save_array
 from index.lexical import (
     CONTEXT_WEIGHT,
     NAMES_FILE,
@@ -127,8 +127,8 @@ class LexicalWriter:
             written += len(keys)
         for output in outputs.values():
             output.close()
-        np.save(self._path("lengths"), lengths)
-        np.save(self._path("totals"), totals)
+        save_array(self._path("lengths"), lengths)
+        save_array(self._path("totals"), totals)
         text = json.dumps([sorted(of_one) for of_one in names], ensure_ascii=False)
         (self._folder / NAMES_FILE).write_text(text, encoding="utf-8")
         for run in self._runs:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from index.arrays import save_array
 from index.errors import IndexDamaged
 
 FILES = "vectors.faiss", "vectors.bounds.npy"
@@ -82,7 +83,7 @@ class FaissVectors:
         except RuntimeError as error:  # FAISS tells the system's reason in words only
             full = os.strerror(errno.ENOSPC) in str(error)
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(index)) from error
-        np.save(bounds, self._bounds.astype(np.int64))
+        save_array(bounds, self._bounds.astype(np.int64))
 
     @property
     def kind(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -254,14 +255,14 @@ def test_gradients_reach_the_tokens_of_both_sides() -> None:
 
 
 def test_sentence_similarities_are_those_of_the_sentences_alone() -> None:
-    from index.training.student import Encoded, max_similarities, sentence_similarities
+    from index.training.student import max_similarities, sentence_similarities
 
     queries, documents = _encoded(2, 4, seed=4), _encoded(2, 6, seed=5)
     documents.mask[:] = True
     sentence = torch.tensor([[0, 0, 1, 1, 1, 2]] * 2)
     found = sentence_similarities(queries, documents, sentence, 3)
     for s in range(3):
-        alone = Encoded(documents.vectors, documents.tokens, documents.weights, sentence == s)
+        alone = replace(documents, mask=sentence == s)
         expected = max_similarities(queries, alone).diagonal()
         assert torch.allclose(found[:, s], expected, atol=0.02)
 
@@ -393,6 +394,8 @@ def _encoded(n: int, t: int, seed: int):  # type: ignore[no-untyped-def]
         F.normalize(torch.randn(n, t, 16, generator=generator), dim=-1),
         torch.rand(n, t, generator=generator) * mask,
         mask,
+        torch.zeros(n, 0, 8),
+        torch.zeros(n, 0, dtype=torch.bool),
     )
 
 

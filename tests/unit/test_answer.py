@@ -314,8 +314,19 @@ def test_a_composer_writes_where_there_is_something_to_write_from(retriever: Ret
         ("\ud83d", "言葉"),
         ("あ" * 4001, "長すぎ"),
         ("あ" * 100_000, "長すぎ"),
+        ("long " * 1000, "too long"),
     ],
-    ids=["empty", "blank", "emoji", "marks", "control", "half a character", "long", "very long"],
+    ids=[
+        "empty",
+        "blank",
+        "emoji",
+        "marks",
+        "control",
+        "half a character",
+        "long",
+        "very long",
+        "English",
+    ],
 )
 def test_what_cannot_be_asked_is_refused_in_a_sentence(
     answerer: Answerer, text: str, words: str

@@ -58,8 +58,8 @@ export function showHelp() {
   ];
   openDialog(t("help"), t("close"),
     el("p", { text: t("help_lead") }),
-    el("h3", { text: t("keyboard") }),
-    el("dl", { class: "keys" }, ...keys.flatMap(([names, meaning]) => [
+    el("h3", { class: "keyboard", text: t("keyboard") }),
+    el("dl", { class: "keys keyboard" }, ...keys.flatMap(([names, meaning]) => [
       el("dt", {}, ...names.flatMap((name, at) => [at ? " " : "", el("kbd", { text: name })])), el("dd", { text: t(meaning) })])),
     el("p", { class: "soft" }, t("api"), " ", el("a", { href: "/docs", target: "_blank", rel: "noopener", text: t("api_docs") })));
 }

@@ -77,13 +77,16 @@ function list(lines, first, out, cite) {
 
 function table(lines, first, out, cite) {
   const body = el("tbody");
+  const headed = RULE.test(lines[first + 1] ?? "");
   let at = first;
   for (; at < lines.length && ROW.test(lines[at]); at += 1) {
     if (RULE.test(lines[at])) continue;
     const markers = lines[at].match(ROW)[1];
     const cells = lines[at].trim().slice(1, lines[at].trim().lastIndexOf("|")).split(/(?<!\\)\|/);
     cells[cells.length - 1] += markers;
-    body.append(el("tr", {}, ...cells.map((cell) => el("td", {}, ...inline(cell.trim().replaceAll("\\|", "|"), cite)))));
+    const head = headed && at === first;
+    body.append(el("tr", {}, ...cells.map((cell) =>
+      el(head ? "th" : "td", head ? { scope: "col" } : {}, ...inline(cell.trim().replaceAll("\\|", "|"), cite)))));
   }
   out.append(el("div", { class: "table", tabindex: "0" }, el("table", {}, body)));
   return at;

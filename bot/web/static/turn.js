@@ -40,7 +40,7 @@ export class Turn {
 
   draw() {
     this.drawing = 0;
-    const words = el("div", { class: "words arriving" });
+    const words = el("div", { class: "words arriving", lang: languageOf(this.text) });
     words.append(blocks(this.text, (number) => this.cite(number)));
     this.body.replaceChildren(words);
   }

@@ -108,17 +108,19 @@ class Query:
         found: np.ndarray = held[:, place] & (keys[place] == self.keys)
         return found
 
-    def coverage(self, present: np.ndarray, *, words_only: bool = False) -> float:
-        """How much of what the question is worth a text holds, 0…1, by what is `present` in it."""
+    def coverage(self, present: np.ndarray, *, words_only: bool = False) -> np.ndarray:
+        """How much of what the question is worth a text holds, 0…1, by what is `present` in it:
+        bool (…, m), as many texts at once as there are rows, gives float64 (…)."""
         plain, places, several = self._needs
         count, values, total = self._worth[words_only]
-        if not several:  # most questions, and asked some hundred times for each
-            return float(values[present[places[:count]]].sum() / total)
-        held = np.zeros(len(self.groups), dtype=bool)
-        held[plain] = present[places]
-        for number, alternatives in several:
-            held[number] = any(present[alternative].all() for alternative in alternatives)
-        return float(values[held[:count]].sum() / total)
+        held = np.zeros((*present.shape[:-1], len(self.groups)), dtype=bool)
+        held[..., plain] = present[..., places]
+        for number, ways in several:
+            if number < count:
+                each = [present[..., way].all(axis=-1) for way in ways]
+                held[..., number] = np.logical_or.reduce(each)
+        covered: np.ndarray = held[..., :count] @ values / total
+        return covered
 
     @cached_property
     def _worth(self) -> tuple[tuple[int, np.ndarray, float], tuple[int, np.ndarray, float]]:

@@ -190,8 +190,10 @@ def _hits(query: Query, encoded: _Encoded | None, candidates: Candidates, mode: 
         rows = [one.row for one in candidates.found]
         late = max_similarity(encoded.tokens, candidates.tokens, rows)
     best_words, best_grams = query.best_words, query.best_grams
+    titles = [query.present(_title_keys(one.document.title)) for one in candidates.found]
+    in_title = query.coverage(np.array(titles), words_only=True).tolist() if titles else []
     hits = []
-    for one, closely in zip(candidates.found, late.tolist(), strict=True):
+    for one, closely, named in zip(candidates.found, late.tolist(), in_title, strict=True):
         headline = _headline(one.document, one.chunk)
         features = {
             "lexical": (one.words + one.grams) / (best_words + best_grams),
@@ -200,9 +202,7 @@ def _hits(query: Query, encoded: _Encoded | None, candidates: Candidates, mode: 
             "dense": one.dense,
             "late": closely,
             "version": version_match(query.versions, headline, one.chunk.text),
-            "title": query.coverage(
-                query.present(_title_keys(one.document.title)), words_only=True
-            ),
+            "title": named,
             "superseded": float(bool(one.document.superseded_by)),
         }
         score = fuse(features) if mode == "hybrid" else features[mode]

@@ -49,13 +49,12 @@ class Reading:
         neighbours and what stands above: bool (sentences, keys) both."""
         own = query.present_in(self.keys, self.held)
         over = query.present(self.above)
-        near = []
-        for number, span in enumerate(self.spans):
-            # A row says nothing of the next one; a sentence often leans on the one before it.
-            beside = 0 if span.row else 1
-            together = own[max(0, number - beside) : number + beside + 1].any(axis=0)
-            near.append(over | together)
-        return own, np.array(near)
+        # A row says nothing of the next one; a sentence often leans on the one before it.
+        rows = np.array([span.row for span in self.spans], dtype=bool)[:, None]
+        beside = np.zeros_like(own)
+        beside[1:] |= own[:-1]
+        beside[:-1] |= own[1:]
+        return own, own | (beside & ~rows) | over
 
 
 def read(hit: Hit) -> Reading:
@@ -68,7 +67,7 @@ def nearness(query: Query, hit: Hit) -> float:
     """How much of what the question's words are worth stands together in one place of a passage: a
     sentence, its neighbours and the headings. 0…1."""
     _, near = read(hit).present(query)
-    return max((query.coverage(present, words_only=True) for present in near), default=0.0)
+    return float(query.coverage(near, words_only=True).max()) if len(near) else 0.0
 
 
 def without_marker(line: str) -> str:

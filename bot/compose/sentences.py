@@ -63,21 +63,22 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
     )
     present, together = passage.present(query)
     over = query.present(passage.above)
-    whole = query.coverage(present.any(axis=0) | over, words_only=True) if len(present) else 0.0
+    whole = float(query.coverage(present.any(axis=0) | over, words_only=True))
+    coverage, around = query.coverage(present).tolist(), query.coverage(together).tolist()
+    words_around = query.coverage(together, words_only=True).tolist()
     kind = expected_kind(query.text)
     found = []
     for number, span in enumerate(passage.spans):
         sentence = text[span.start : span.end]
-        near = together[number]
         features = {
             "passage": hit.score,
-            "coverage": query.coverage(present[number]),
-            "around": query.coverage(near),
+            "coverage": coverage[number],
+            "around": around[number],
             "late": float(late[number, 0]) if late is not None else 0.0,
             "late_around": float(late[number, 1]) if late is not None else 0.0,
             "late_weakest": float(late[number, 2]) if late is not None else 0.0,
             "words_in_passage": whole,
-            "words_around": query.coverage(near, words_only=True),
+            "words_around": words_around[number],
             "expected": holds_kind(kind, sentence, query.text),
             "defines": _defines(query, sentence),
             "code": float(span.code),

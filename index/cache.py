@@ -19,7 +19,7 @@ from index.lexical import Terms
 
 CACHE = "cache.sqlite"  # in the home folder
 # Of the tables below: a cache of another version is thrown away.
-_VERSION = 3
+_VERSION = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS words (maker TEXT, digest BLOB, lengths BLOB, keys BLOB, counts BLOB,
   names TEXT, UNIQUE (maker, digest));
@@ -32,7 +32,7 @@ SPARE = 10_000  # rows that may lie unused before they are removed
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The vectors of one chunk: float32 (vectors, dimension), int8 (tokens, token dimension) and
+    """The vectors of one chunk: float16 (vectors, dimension), int8 (tokens, token dimension) and
     uint16 (tokens,); see `TokenVectors` for the last two."""
 
     vectors: np.ndarray
@@ -144,7 +144,7 @@ class Cache:
         row = (
             _digest([text]),
             embedding.vectors.shape[1],
-            embedding.vectors.tobytes(),
+            embedding.vectors.astype(np.float16).tobytes(),
             embedding.tokens.tobytes(),
             embedding.starts.tobytes(),
         )
@@ -209,7 +209,7 @@ def _digest(texts: Sequence[str]) -> bytes:
 def _embedding(row: tuple[int, bytes, bytes, bytes], token_dimension: int) -> Embedding:
     dimension, vectors, tokens, starts = row
     return Embedding(
-        np.frombuffer(vectors, np.float32).reshape(-1, dimension),
+        np.frombuffer(vectors, np.float16).reshape(-1, dimension),
         np.frombuffer(tokens, np.int8).reshape(-1, max(1, token_dimension)),
         np.frombuffer(starts, np.uint16),
     )

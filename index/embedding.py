@@ -88,7 +88,7 @@ def write_vectors(
     embedded = 0
     rows = folder / ".vectors.npy"
     with (
-        ArrayWriter(rows, np.float32, encoder.dimension) as vectors,
+        ArrayWriter(rows, np.float16, encoder.dimension) as vectors,
         ArrayWriter(
             folder / "tokens.vectors.npy", np.int8, max(1, encoder.token_dimension)
         ) as tokens,
@@ -116,7 +116,9 @@ def write_vectors(
                     tokens.append(embedding.tokens)
                     starts.append(embedding.starts)
                 progress("encode", stop, chunks)
-    FaissVectors.build(np.load(rows, mmap_mode="r"), np.concatenate(owned)).save(folder)
+    known = taken.generation.vectors if taken else None
+    like = known if isinstance(known, FaissVectors) else None
+    FaissVectors.build(np.load(rows, mmap_mode="r"), np.concatenate(owned), like=like).save(folder)
     rows.unlink()
     if not encoder.token_dimension:
         for path in folder.glob("tokens.*.npy"):
@@ -166,7 +168,7 @@ def embed(
                 body = len(batch[place][0]) + 1
                 starts = np.clip(encoding.offsets[row][:, 0] - body + 1, 0, 65535).astype(np.uint16)
             vectors = encoding.parts[row] if encoding.parts else encoding.vectors[row][None]
-            embedding = Embedding(vectors, tokens, starts)
+            embedding = Embedding(vectors.astype(np.float16), tokens, starts)
             cache.put_embedding(encoder.fingerprint, whole[place], embedding)
             found[place] = embedding
         cache.save()

@@ -1,4 +1,4 @@
-"""The embedded vector index: FAISS, exact up to what stays fast, HNSW past that."""
+"""The embedded vector index: FAISS, exact up to what stays fast, inverted lists past that."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from index.arrays import save_array
 from index.errors import IndexDamaged
 
 FILES = "vectors.faiss", "vectors.bounds.npy"
-# 100,000 × 384 floats take about 10 ms on one core; past that a graph is worth its build time.
+# 100,000 × 384 floats take about 10 ms on one core; past that the rows are shared out among lists.
 EXACT_UP_TO = 100_000
-_HNSW_LINKS = 32
-_HNSW_BUILD_EFFORT = 200
-_HNSW_SEARCH_EFFORT = 128
+# Measured against the exact index up to a million passages; see docs/scale.md.
+_LISTS_PER_ROOT = 2  # lists for each √rows
+_PROBED = 32  # one list of so many is looked into,
+_PROBED_LEAST = 24  # and at least so many lists
+_TRAINED_ON = 48  # rows for each list
+_ADDED = 65_536  # rows at once
+# Lists that were made for half as many rows, or twice as many, still serve.
+_OUTGROWN = 2.0
 
 
 def _faiss() -> Any:
@@ -39,23 +44,30 @@ class FaissVectors:
 
     @classmethod
     def build(
-        cls, vectors: np.ndarray, bounds: np.ndarray | None = None, *, kind: str = "auto"
+        cls,
+        vectors: np.ndarray,
+        bounds: np.ndarray | None = None,
+        *,
+        kind: str = "auto",
+        like: FaissVectors | None = None,
     ) -> FaissVectors:
-        """Indexes float32 (rows, dimension). `kind` is `exact`, `hnsw` or `auto` (by the rows).
+        """Indexes float32 or float16 (rows, dimension), which may lie on disk. `kind` is `exact`,
+        `ivf` or `auto` (by the rows).
 
         `bounds` int64 (passages + 1,) says whose the rows are; without it each is a passage's own.
+        What `like` learned of its rows serves these too where their number is alike: nothing is
+        learned anew, and rows that came out of `like` come out of this index just the same.
         """
         faiss = _faiss()
         rows, dimension = vectors.shape
         bounds = np.arange(rows + 1) if bounds is None else bounds
         if bounds[0] != 0 or bounds[-1] != rows or (np.diff(bounds) < 1).any():
             raise ValueError("every vector belongs to a passage, and every passage has a vector")
-        if kind == "exact" or (kind == "auto" and rows <= EXACT_UP_TO):
-            index: Any = faiss.IndexFlatIP(dimension)
-        else:
-            index = faiss.IndexHNSWFlat(dimension, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-            index.hnsw.efConstruction = _HNSW_BUILD_EFFORT
-        index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        index: Any = faiss.IndexFlatIP(dimension)
+        if rows and (kind == "ivf" or (kind == "auto" and rows > EXACT_UP_TO)):
+            index = _lists(vectors, like)
+        for first in range(0, rows, _ADDED):
+            index.add(np.ascontiguousarray(vectors[first : first + _ADDED], dtype=np.float32))
         return cls(index, bounds)
 
     @classmethod
@@ -87,8 +99,8 @@ class FaissVectors:
 
     @property
     def kind(self) -> str:
-        """`exact` or `hnsw`, for the manifest."""
-        return "hnsw" if "HNSW" in type(self._index).__name__ else "exact"
+        """`exact` or `ivf`, for the manifest."""
+        return "ivf" if hasattr(self._index, "nlist") else "exact"
 
     def search(
         self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
@@ -137,26 +149,61 @@ class FaissVectors:
         faiss = _faiss()
         if not k:
             return np.empty(0, np.int64), np.empty(0, np.float32)
+        selector = _selector(allowed)
         if self.kind == "exact":
-            return _found(self._index.search(vector[None, :], k, params=_scan(allowed)))
-        if allowed is None or left > EXACT_UP_TO:
-            effort = max(_HNSW_SEARCH_EFFORT, 2 * k)
-            parameters = faiss.SearchParametersHNSW(efSearch=effort, sel=_selector(allowed))
-            ids, scores = _found(self._index.search(vector[None, :], k, params=parameters))
-            if len(ids) == min(k, left):
-                return ids, scores
-        # A filter cuts the graph up, and what is cut off is never reached: few rows are scanned.
-        return _found(self._index.storage.search(vector[None, :], k, params=_scan(allowed)))
+            parameters = faiss.SearchParameters(sel=selector)
+        else:
+            lists = self._index.nlist
+            probed = max(_PROBED_LEAST, lists // _PROBED)
+            if left <= EXACT_UP_TO:  # few are allowed, and they may lie in any list
+                probed = lists
+            parameters = faiss.SearchParametersIVF(nprobe=min(lists, probed), sel=selector)
+        ids, scores = _found(self._index.search(vector[None, :], k, params=parameters))
+        if len(ids) == min(k, left) or self.kind == "exact":
+            return ids, scores
+        parameters = faiss.SearchParametersIVF(nprobe=self._index.nlist, sel=selector)
+        return _found(self._index.search(vector[None, :], k, params=parameters))
+
+
+def _lists(vectors: np.ndarray, like: FaissVectors | None) -> Any:
+    """An inverted file of one byte for each component, without rows. A code does not depend on the
+    list that it lies in, so that decoding and encoding again does not wear a row off."""
+    faiss = _faiss()
+    rows, dimension = vectors.shape
+    count = min(rows, round(_LISTS_PER_ROOT * rows**0.5))
+    known = like._index if like and like.kind == "ivf" else None
+    if known is not None and not 1 / _OUTGROWN <= known.nlist**2 / count**2 <= _OUTGROWN:
+        known = None
+    quantizer = faiss.IndexFlatIP(dimension) if known is None else _copied(known.quantizer)
+    index = faiss.IndexIVFScalarQuantizer(
+        quantizer, dimension, known.nlist if known is not None else count,
+        faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False,
+    )  # fmt: skip
+    if known is None:
+        index.sq.rangestat_arg = 0.1  # what lies a tenth outside of what was seen is not cut off
+        index.cp.niter = 10
+        index.cp.max_points_per_centroid = _TRAINED_ON
+        index.cp.min_points_per_centroid = 1  # says nothing where rows are few
+        step = max(1, rows // (_TRAINED_ON * count))
+        index.train(np.ascontiguousarray(vectors[::step], dtype=np.float32))
+    else:
+        faiss.copy_array_to_vector(faiss.vector_to_array(known.sq.trained), index.sq.trained)
+        index.is_trained = True
+    index.make_direct_map()
+    return index
+
+
+def _copied(quantizer: Any) -> Any:
+    faiss = _faiss()
+    copy = faiss.IndexFlatIP(quantizer.d)
+    copy.add(faiss.downcast_index(quantizer).reconstruct_n(0, quantizer.ntotal))
+    return copy
 
 
 def _selector(allowed: np.ndarray | None) -> Any:
     if allowed is None:
         return None
     return _faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-
-
-def _scan(allowed: np.ndarray | None) -> Any:
-    return _faiss().SearchParameters(sel=_selector(allowed))
 
 
 def _found(result: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

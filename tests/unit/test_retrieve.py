@@ -99,7 +99,7 @@ def test_a_passage_is_found_by_its_best_sentence(tmp_path: Path) -> None:
         for hit in hits:
             parts = encoder.encode_documents([f"{hit.document.title}\n{hit.chunk.text}"]).parts
             assert parts is not None
-            assert hit.features["dense"] == pytest.approx((parts[0] @ vector).max(), abs=1e-5)
+            assert hit.features["dense"] == pytest.approx((parts[0] @ vector).max(), abs=1e-3)
         assert hits[0].document.source == "long.md"
     retriever.close()
 

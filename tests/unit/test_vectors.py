@@ -19,6 +19,7 @@ from index.vectors.exact import ExactVectors
 from index.vectors.faiss import FILES, FaissVectors
 
 ROWS, DIMENSION = 600, 24
+LOSS = 0.02  # of a score, by one byte for each component
 Build = Callable[..., VectorIndex]
 
 
@@ -32,7 +33,7 @@ def saved(kind: str, folder: Path) -> Build:
     def build(vectors: np.ndarray, bounds: np.ndarray | None = None) -> VectorIndex:
         FaissVectors.build(vectors, bounds, kind=kind).save(folder)
         opened = FaissVectors.open(folder)
-        assert opened.kind == kind
+        assert opened.kind == (kind if len(vectors) else "exact")
         return opened
 
     return build
@@ -48,7 +49,7 @@ def one_thread() -> Iterator[None]:
     faiss.omp_set_num_threads(threads)
 
 
-@pytest.fixture(params=["oracle", "exact", "hnsw", "saved exact", "saved hnsw"])
+@pytest.fixture(params=["oracle", "exact", "ivf", "saved exact", "saved ivf"])
 def build(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
     """Makes an index of the vectors."""
     how: str = request.param
@@ -57,6 +58,22 @@ def build(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
     if how.startswith("saved "):
         return saved(how.removeprefix("saved "), tmp_path)
     return partial(FaissVectors.build, kind=how)
+
+
+def agree(
+    index: VectorIndex,
+    found: tuple[np.ndarray, np.ndarray],
+    expected: tuple[list[int], list[float]],
+) -> None:
+    """Whether what was found is what the definition finds; lists, which keep a byte for each
+    component, may take one for another that is as near as a byte tells."""
+    ids, scores = found
+    if getattr(index, "kind", "exact") == "exact":
+        assert ids.tolist() == expected[0]
+        np.testing.assert_allclose(scores, expected[1], rtol=1e-5, atol=1e-6)
+    else:
+        assert len(set(ids.tolist())) == len(ids)
+        np.testing.assert_allclose(scores, expected[1], atol=LOSS)
 
 
 def nearest(
@@ -86,9 +103,7 @@ def test_finds_the_nearest_rows_and_their_scores(build: Build, k: int) -> None:
     index = build(vectors)
     for vector in unit_rows(5, seed=2):
         ids, scores = index.search(vector, k)
-        expected, values = nearest(vectors, vector, k)
-        assert ids.tolist() == expected
-        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-6)
+        agree(index, (ids, scores), nearest(vectors, vector, k))
         assert ids.dtype == np.int64
         assert scores.dtype == np.float32
 
@@ -99,7 +114,7 @@ def test_a_row_finds_itself(build: Build) -> None:
     for row in range(0, ROWS, 97):
         ids, scores = index.search(vectors[row], 1)
         assert ids.tolist() == [row]
-        assert scores[0] == pytest.approx(1.0, abs=1e-5)
+        assert scores[0] == pytest.approx(1.0, abs=LOSS)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 20, 300, ROWS])
@@ -110,25 +125,53 @@ def test_the_filter_works_inside_the_search(build: Build, count: int) -> None:
     allowed[np.random.default_rng(3).permutation(ROWS)[:count]] = True
     for vector in unit_rows(5, seed=4):
         ids, scores = index.search(vector, 10, allowed)
-        expected, values = nearest(vectors, vector, 10, allowed)
         assert allowed[ids].all(), "a row that may not be found was found"
-        assert ids.tolist() == expected
-        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-6)
+        agree(index, (ids, scores), nearest(vectors, vector, 10, allowed))
 
 
 @pytest.mark.parametrize("most", [0, 10])
-def test_a_graph_gives_way_to_a_scan_where_a_filter_cuts_it_up(
+def test_the_rest_of_the_lists_is_looked_into_where_a_filter_leaves_too_few(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr("index.vectors.faiss.EXACT_UP_TO", most)
+    monkeypatch.setattr("index.vectors.faiss._PROBED_LEAST", 1)
     vectors = unit_rows()
-    index = FaissVectors.build(vectors, kind="hnsw")
+    index = FaissVectors.build(vectors, kind="ivf")
     for seed in range(20):
         allowed = np.zeros(ROWS, dtype=bool)
         allowed[np.random.default_rng(seed).permutation(ROWS)[:12]] = True
         ids, _ = index.search(vectors[seed], 10, allowed)
         assert len(ids) == 10
         assert allowed[ids].all()
+
+
+def test_lists_find_nearly_all_that_is_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without looking into all of them: the questions lie near to rows, as questions do."""
+    monkeypatch.setattr("index.vectors.faiss.EXACT_UP_TO", 10)
+    vectors = unit_rows(6000)
+    index, exact = FaissVectors.build(vectors), ExactVectors(vectors)
+    questions = vectors[::100] + 0.05 * unit_rows(60, seed=11)
+    assert index.kind == "ivf"
+    shared = [
+        len(set(index.search(one, 10)[0]) & set(exact.search(one, 10)[0])) for one in questions
+    ]
+    assert np.mean(shared) > 8  # rows without any structure: the worst case
+
+
+def test_rows_taken_over_again_and_again_do_not_wear_off() -> None:
+    index = FaissVectors.build(unit_rows(), kind="ivf")
+    first, _ = index.rows(0, ROWS)
+    for _ in range(3):
+        more = np.concatenate([index.rows(0, ROWS)[0], unit_rows(20, seed=12)])
+        index = FaissVectors.build(more, kind="ivf", like=index)
+    np.testing.assert_array_equal(index.rows(0, ROWS)[0], first)
+
+
+def test_lists_that_were_outgrown_are_made_anew() -> None:
+    small = FaissVectors.build(unit_rows(100), kind="ivf")
+    vectors = unit_rows()
+    index = FaissVectors.build(vectors, kind="ivf", like=small)
+    assert all(index.search(vectors[row], 1)[0] == [row] for row in range(0, ROWS, 50))
 
 
 def test_more_asked_for_than_there_is(build: Build) -> None:
@@ -144,10 +187,8 @@ def test_a_passage_counts_by_its_best_vector(build: Build, k: int) -> None:
     vectors, bounds = unit_rows(), some_bounds()
     index = build(vectors, bounds)
     for vector in unit_rows(5, seed=6):
-        ids, scores = index.search(vector, k)
-        expected, values = nearest(vectors, vector, k, None, bounds.tolist())
-        assert ids.tolist() == expected
-        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-6)
+        found = index.search(vector, k)
+        agree(index, found, nearest(vectors, vector, k, None, bounds.tolist()))
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 60])
@@ -157,19 +198,17 @@ def test_the_filter_is_about_passages(build: Build, count: int) -> None:
     allowed = np.zeros(len(bounds) - 1, dtype=bool)
     allowed[np.random.default_rng(7).permutation(len(allowed))[:count]] = True
     for vector in unit_rows(5, seed=8):
-        ids, scores = index.search(vector, 10, allowed)
-        expected, values = nearest(vectors, vector, 10, allowed, bounds.tolist())
-        assert ids.tolist() == expected
-        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-6)
+        found = index.search(vector, 10, allowed)
+        agree(index, found, nearest(vectors, vector, 10, allowed, bounds.tolist()))
 
 
 def test_a_passage_of_very_many_vectors_leaves_room_for_others(build: Build) -> None:
     vectors = unit_rows()
     vectors[:500] = vectors[0]
     bounds = np.array([0, 500, *range(501, ROWS + 1)])
-    ids, scores = build(vectors, bounds).search(vectors[0], 20)
-    assert ids.tolist() == nearest(vectors, vectors[0], 20, None, bounds.tolist())[0]
-    assert scores[0] == pytest.approx(1.0, abs=1e-5)
+    index = build(vectors, bounds)
+    found = index.search(vectors[0], 20)
+    agree(index, found, nearest(vectors, vectors[0], 20, None, bounds.tolist()))
 
 
 def test_scores_of_chosen_passages(build: Build) -> None:
@@ -188,7 +227,8 @@ def test_gives_back_the_vectors_it_was_given(build: Build) -> None:
     index = build(vectors, bounds)
     for first, end in ((0, 1), (3, 9), (len(bounds) - 2, len(bounds) - 1), (4, 4)):
         rows, ends = index.rows(first, end)
-        np.testing.assert_array_equal(rows, vectors[bounds[first] : bounds[end]])
+        lost = 0 if getattr(index, "kind", "exact") == "exact" else LOSS
+        np.testing.assert_allclose(rows, vectors[bounds[first] : bounds[end]], atol=lost)
         assert ends.tolist() == (bounds[first + 1 : end + 1] - bounds[first]).tolist()
 
 
@@ -222,17 +262,14 @@ def test_faiss_finds_what_the_oracle_finds(
     oracle = ExactVectors(vectors, bounds)
     everything = oracle.scores(vector, range(passages))
     _, expected = oracle.search(vector, k, allowed)
-    for kind in ("exact", "hnsw"):
+    for kind, lost in (("exact", 0.0), ("ivf", 4 * LOSS * 9)):
         index = FaissVectors.build(vectors, bounds, kind=kind)
         ids, scores = index.search(vector, k, allowed)
         assert len(set(ids.tolist())) == len(ids)
         assert allowed is None or allowed[ids].all()
-        assert scores.tolist() == everything[ids].tolist()
-        if kind == "exact":
-            assert scores.tolist() == expected.tolist()
-        else:
-            assert len(scores) == len(expected)
-        assert index.scores(vector, ids.tolist()).tolist() == scores.tolist()
+        np.testing.assert_allclose(scores, everything[ids], atol=lost)
+        np.testing.assert_allclose(scores, expected, atol=lost)
+        np.testing.assert_allclose(index.scores(vector, ids.tolist()), scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -244,7 +281,7 @@ def test_a_file_that_is_cut_short_is_damaged(tmp_path: Path, name: str) -> None:
         FaissVectors.open(tmp_path)
 
 
-def test_a_small_index_is_exact_and_a_large_one_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_index_is_exact_and_a_large_one_has_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("index.vectors.faiss.EXACT_UP_TO", 10)
     assert FaissVectors.build(unit_rows(10)).kind == "exact"
-    assert FaissVectors.build(unit_rows(11)).kind == "hnsw"
+    assert FaissVectors.build(unit_rows(11)).kind == "ivf"

@@ -51,10 +51,10 @@ def asks_what_it_is(question: str) -> bool:
     return bool(_DEFINITION.search(fold(question)))
 
 
-def topic_of(sentence: str) -> str:
-    """What a sentence says something about: what stands before its first は or colon, folded;
+def topic_of(folded: str) -> str:
+    """What a sentence, folded, says something about: what stands before its first は or colon;
     empty where there is no such thing near its beginning."""
-    found = _TOPIC.match(fold(sentence))
+    found = _TOPIC.match(folded)
     return found[0] if found else ""
 
 
@@ -64,10 +64,9 @@ def expected_kind(question: str) -> Kind | None:
     return next((kind for kind, pattern in _ASKS if pattern.search(folded)), None)
 
 
-def holds_kind(kind: Kind | None, sentence: str, question: str = "") -> float:
-    """How well a sentence holds a thing of that kind: 1 or 0, and 0.5 for a number of something
-    else than is counted in `question` (何人 wants 3人, not 3年). 1 for None."""
-    folded = fold(sentence)
+def holds_kind(kind: Kind | None, folded: str, question: str = "") -> float:
+    """How well a sentence, folded, holds a thing of that kind: 1 or 0, and 0.5 for a number of
+    something else than is counted in `question` (何人 wants 3人, not 3年). 1 for None."""
     if kind is None:
         return 1.0
     if not _HOLDS[kind].search(folded):

@@ -21,16 +21,19 @@ _NEAR = 0.8
 
 @dataclass(frozen=True, slots=True)
 class QueryTokens:
-    """A question's token vectors float32 (q, dimension) and weights float32 (q,), summing to 1."""
+    """A question's token vectors float32 (q, dimension) and weights float32 (q,), summing to 1;
+    `weightier`, bool (q,), marks the half of them that weighs more."""
 
     vectors: np.ndarray
     weights: np.ndarray
+    weightier: np.ndarray
 
     @classmethod
     def of(cls, vectors: np.ndarray, weights: np.ndarray) -> QueryTokens:
         """Scales the weights so that they sum to 1."""
         total = float(weights.sum())
-        return cls(vectors, weights / total if total > 0 else weights)
+        weights = weights / total if total > 0 else weights
+        return cls(vectors, weights, weights >= np.median(weights) if len(weights) else weights > 0)
 
 
 def max_similarity(query: QueryTokens, tokens: TokenVectors, chunks: Sequence[int]) -> np.ndarray:
@@ -66,24 +69,21 @@ def sentence_similarity(
     if first == last or not len(query.vectors) or not spans:
         return scores
     rows = tokens.vectors[first:last].astype(np.float32) / 127.0
-    similarity = query.vectors @ rows.T
+    # One column more, where no token is: a range may begin there.
+    similarity = np.full((len(query.vectors), last - first + 1), -np.inf, dtype=np.float32)
+    np.matmul(query.vectors, rows.T, out=similarity[:, :-1])
     places = tokens.starts[first:last].astype(np.int64) - 1
-    best = np.stack([_best(similarity, (places >= start) & (places < end)) for start, end in spans])
+    bounds = np.searchsorted(places, np.array([(0, 0), *spans]).ravel())
+    bounds[0] = 0  # the title line, before all that is in the text
+    best = np.maximum.reduceat(similarity, bounds, axis=1)[:, ::2].T
+    best[bounds[::2] >= bounds[1::2]] = -np.inf
+    above, best = _ABOVE * best[0], best[1:]
     alone = np.where(np.isfinite(best), best, 0.0)
     near = np.full_like(best, -np.inf)
     near[1:] = np.maximum(near[1:], best[:-1])
     near[:-1] = np.maximum(near[:-1], best[1:])
-    above = np.maximum(_NEAR * near, _ABOVE * _best(similarity, places < 0))
     scores[:, 0] = alone @ query.weights
-    met = np.maximum(alone, above)
+    met = np.maximum(alone, np.maximum(_NEAR * near, above))
     scores[:, 1] = met @ query.weights
-    scores[:, 2] = met[:, query.weights >= np.median(query.weights)].min(axis=1)
+    scores[:, 2] = met[:, query.weightier].min(axis=1)
     return scores
-
-
-def _best(similarity: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """The best similarity of each question token among the chosen tokens; −∞ where there are none."""
-    if not chosen.any():
-        return np.full(len(similarity), -np.inf, dtype=np.float32)
-    best: np.ndarray = similarity[:, chosen].max(axis=1)
-    return best

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from index.lexical import terms
+from index.normalize import fold
 from index.query import Query
 from index.records import Hit
 from index.split import sentences
@@ -23,11 +24,12 @@ _FENCES = ("```", "~~~")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A sentence's place in its passage, the header of its table, and whether it is a row of one, or
-    code."""
+    """A sentence's place in its passage, its text folded, the header of its table, and whether it is
+    a row of one, or code."""
 
     start: int
     end: int
+    folded: str
     header: str = ""
     row: bool = False
     code: bool = False
@@ -105,4 +107,4 @@ def _spans(text: str, heading: str) -> Iterator[Span]:
             continue
         marker = None if is_row or fenced else _MARKER.match(line)
         lead = marker.end() if marker and marker.end() < end - start else 0
-        yield Span(start + lead, end, header, is_row, fenced)
+        yield Span(start + lead, end, fold(text[start + lead : end]), header, is_row, fenced)

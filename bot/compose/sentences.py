@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
 from index.answer_type import asks_what_it_is, expected_kind, holds_kind, topic_of
-from index.lexical import terms
+from index.lexical import word_terms
 from index.query import Query
 from index.records import Hit
 from index.retrieve import Retriever, Search
@@ -56,7 +57,7 @@ class Sentence:
 def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sentence]:
     """The sentences of a passage with their scores; headings, table headers and rules left out."""
     chunk = hit.chunk
-    query, text = search.query, chunk.text
+    query = search.query
     passage = read(hit)
     late = retriever.sentence_scores(
         search, hit, [(span.start, span.end) for span in passage.spans]
@@ -69,7 +70,6 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
     kind = expected_kind(query.text)
     found = []
     for number, span in enumerate(passage.spans):
-        sentence = text[span.start : span.end]
         features = {
             "passage": hit.score,
             "coverage": coverage[number],
@@ -79,8 +79,8 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
             "late_weakest": float(late[number, 2]) if late is not None else 0.0,
             "words_in_passage": whole,
             "words_around": words_around[number],
-            "expected": holds_kind(kind, sentence, query.text),
-            "defines": _defines(query, sentence),
+            "expected": holds_kind(kind, span.folded, query.text),
+            "defines": _defines(query, span.folded),
             "code": float(span.code),
         }
         score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
@@ -89,11 +89,17 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
     return found
 
 
-def _defines(query: Query, sentence: str) -> float:
+def _defines(query: Query, folded: str) -> float:
     """How much a sentence is about what the question wants explained: 0…1. `CNIは…` is wholly about
     CNI; `CNIの代表的な実装は…` is about something else of it."""
-    if not asks_what_it_is(query.text) or not (topic := topic_of(sentence)):
+    if not asks_what_it_is(query.text) or not (topic := topic_of(folded)):
         return 0.0
     asked = {key for group in query.word_groups for keys, _ in group for key in keys}
-    words = [key for key in terms(topic).keys.tolist() if key >> 62 == 0]
+    words = _words_of(topic)
     return sum(key in asked for key in words) / len(words) if words else 0.0
+
+
+@lru_cache(maxsize=10_000)
+def _words_of(topic: str) -> list[int]:
+    words: list[int] = word_terms(topic).keys.tolist()
+    return words

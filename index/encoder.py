@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,14 +24,13 @@ from index.errors import EncoderUnavailable
 from index.parts import OWN, part_of_tokens
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding as Pieces
+    pass
 
 MODEL = Path(__file__).with_name("model")
 DIGESTS = "digests.json"
 GRAPH = "model.onnx"
-DOCUMENT_GRAPH = "model_int8.onnx"  # the same weights, multiplied in int8: twice as fast
+INT8_GRAPH = "model_int8.onnx"  # the same weights, multiplied in int8: twice as fast
 MAX_TOKENS = 256  # [CLS] and [SEP] included; what follows is not seen by the encoder
-BATCH_TOKENS = 4096  # padded tokens of one run: some 30 MB of activations
 MAX_THREADS = 4  # by default: a server stays responsive while it indexes
 
 # A literal "[SEP]" in a text would be read as the special token. A full-width bracket is folded
@@ -111,41 +110,35 @@ def load_encoder(name: str = "", *, threads: int = 0) -> Encoder:
 class KikuEncoder:
     """A model folder written by `index.training`, run by onnxruntime on the CPU."""
 
-    def __init__(self, folder: Path, *, name: str = "kiku", threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "kiku", threads: int = 1, int8: bool = True
+    ) -> None:
+        """Opens the graph that multiplies in int8 where there is one, unless `int8` is False."""
         self.name = name
         self.max_tokens = MAX_TOKENS
         digests = _verified_digests(folder)
         self.fingerprint = _digest(digests, f"{self.max_tokens}")
         try:
             self._tokenizer = _open_tokenizer(folder)
-            self._queries = _open_graph(folder / GRAPH, threads)
-            self._documents = self._queries
-            if DOCUMENT_GRAPH in digests:
-                self._documents = _open_graph(folder / DOCUMENT_GRAPH, threads)
+            graph = INT8_GRAPH if int8 and INT8_GRAPH in digests else GRAPH
+            self._session = _open_graph(folder / graph, threads)
         except Exception as error:  # both libraries raise their own bare exceptions
             raise EncoderUnavailable(
                 f"The encoder in {folder} cannot be opened: {error}", hint=_REPAIR
             ) from error
-        vectors, tokens, *_ = self._queries.get_outputs()
+        vectors, tokens, *_ = self._session.get_outputs()
         self.dimension = int(vectors.shape[-1])
         self.token_dimension = int(tokens.shape[-1])
 
     def encode_queries(self, texts: Sequence[str]) -> Encoding:
         """Vectors, token vectors and token weights of questions."""
-        return self._encode(texts, self._queries)
+        return self._encode(texts)
 
     def encode_documents(self, texts: Sequence[str]) -> Encoding:
         """Vectors, token vectors and offsets of passages (with their title, where they have one)."""
-        # One by one: int8 scales go by the batch, and a text must not depend on its neighbours.
-        return self._encode(texts, self._documents, batch_tokens=1, parts=True)
+        return self._encode(texts, parts=True)
 
-    def _encode(
-        self,
-        texts: Sequence[str],
-        session: Any,
-        batch_tokens: int = BATCH_TOKENS,
-        parts: bool = False,
-    ) -> Encoding:
+    def _encode(self, texts: Sequence[str], *, parts: bool = False) -> Encoding:
         count = len(texts)
         wanted = ["vectors", "tokens", "weights", *(["hidden"] if parts else [])]
         vectors = np.zeros((count, self.dimension), np.float32)
@@ -159,16 +152,15 @@ class KikuEncoder:
             np.array(p.offsets[1 : length - 1], np.int32).reshape(-1, 2)
             for p, length in zip(pieces, lengths, strict=True)
         ]
-        for batch in _batches(lengths, batch_tokens):
-            ids, mask = _padded([pieces[i] for i in batch], self.max_tokens)
-            outputs = session.run(wanted, {"input_ids": ids, "attention_mask": mask})
-            vectors[batch] = outputs[0]
-            for row, i in enumerate(batch):
-                inner = slice(1, lengths[i] - 1)
-                tokens[i] = outputs[1][row, inner].copy()
-                weights[i] = outputs[2][row, inner].copy()
-                if parts:
-                    held[i] = _parts(texts[i], vectors[i], outputs[3][row, inner], offsets[i])
+        # One by one: int8 scales go by the batch, and a text must not depend on its neighbours.
+        for i, (piece, length) in enumerate(zip(pieces, lengths, strict=True)):
+            outputs = self._session.run(wanted, _inputs(piece.ids, length))
+            inner = slice(1, length - 1)
+            vectors[i] = outputs[0][0]
+            tokens[i] = outputs[1][0, inner].copy()
+            weights[i] = outputs[2][0, inner].copy()
+            if parts:
+                held[i] = _parts(texts[i], vectors[i], outputs[3][0, inner], offsets[i])
         return Encoding(vectors, tokens, weights, offsets, held if parts else None)
 
 
@@ -279,28 +271,10 @@ def _neutral(text: str) -> str:
     return text
 
 
-def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of texts of like length together, each batch within `batch_tokens` when padded,
-    or a single text."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    start = 0
-    while start < len(order):
-        size = max(1, batch_tokens // lengths[order[start]])
-        yield order[start : start + size]
-        start += size
-
-
-def _padded(pieces: Sequence[Pieces], limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Piece ids and attention mask, int64 (n, t), each text cut to `limit` with its [SEP] kept."""
-    width = min(limit, max(len(p.ids) for p in pieces))
-    ids = np.zeros((len(pieces), width), np.int64)
-    mask = np.zeros_like(ids)
-    for row, piece in enumerate(pieces):
-        length = min(len(piece.ids), width)
-        ids[row, :length] = piece.ids[:length]
-        ids[row, length - 1] = piece.ids[-1]
-        mask[row, :length] = 1
-    return ids, mask
+def _inputs(ids: Sequence[int], length: int) -> dict[str, np.ndarray]:
+    """What a graph asks for: the first `length` pieces of one text, with its [SEP] kept."""
+    pieces = np.array([*ids[: length - 1], ids[-1]], np.int64)[None]
+    return {"input_ids": pieces, "attention_mask": np.ones_like(pieces)}
 
 
 def _prompts(name: str, own: dict[str, str]) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from index.encoder import DOCUMENT_GRAPH, GRAPH
+from index.encoder import GRAPH, INT8_GRAPH
 from index.training.student import HEAD_FILE, Student
 
 MAX_TOKENS = 256
@@ -42,7 +42,7 @@ def write_model(student: Student, tokenizer: Path, card: str, target: Path) -> N
         epsilon=config.layer_norm_eps,
     )
     weights = ("model.safetensors", HEAD_FILE)
-    graphs = {GRAPH: False, DOCUMENT_GRAPH: True}
+    graphs = {GRAPH: False, INT8_GRAPH: True}
     for name, quantized in graphs.items():
         onnx.save(build(folder, shape, weights, quantized=quantized), str(folder / name))
     names = ("config.json", *graphs, *weights, "tokenizer.json")

@@ -178,9 +178,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_a_graph_that_is_none_is_told(tmp_path: Path) -> None:
     folder = _copy(tmp_path)
-    (folder / "model.onnx").write_bytes(b"no graph")
+    (folder / "model_int8.onnx").write_bytes(b"no graph")
     digests = json.loads((folder / "digests.json").read_text())
-    digests["model.onnx"] = module.hashlib.sha256(b"no graph").hexdigest()
+    digests["model_int8.onnx"] = module.hashlib.sha256(b"no graph").hexdigest()
     (folder / "digests.json").write_text(json.dumps(digests))
     with pytest.raises(EncoderUnavailable, match="cannot be opened") as raised:
         load_encoder(str(folder))

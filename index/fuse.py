@@ -12,15 +12,14 @@ from collections.abc import Mapping
 # question allows; dense: the inner product with the best part; late: MaxSim; near: see
 # `index.sentences.nearness`; title: the share of the question's words in the title; version: see
 # `index.query.version_match`; superseded: 1 for an older version of a document that is there in a
-# newer one too; all three by hand. The fit gives the words less and dense more; the encoder is at
-# home in the texts of the fit, and its first training had seen some of the questions, so the weights
-# stand between the fit and the words. See docs/retrieval.md.
+# newer one too; all three by hand. The words weigh little here because `near` and the n-grams say
+# most of what they say.
 WEIGHTS: Mapping[str, float] = {
-    "words": 2.5,
-    "grams": 4.5,
-    "dense": 1.0,
-    "late": 8.5,
-    "near": 3.0,
+    "words": 0.5,
+    "grams": 4.0,
+    "dense": 2.5,
+    "late": 7.0,
+    "near": 6.5,
     "title": 1.5,
     "version": 6.0,
     "superseded": -1.0,

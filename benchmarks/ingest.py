@@ -45,16 +45,22 @@ class RandomEncoder:
     max_tokens = 256
 
     def encode_documents(self, texts: Sequence[str]) -> Encoding:
-        """Random unit vectors, and a token for every two characters, 254 at most."""
+        """Random unit vectors, one more for every 30 characters, as clauses are long, and a token for
+        every two characters, 254 at most."""
         random = np.random.default_rng(len(texts))
-        vectors = random.standard_normal((len(texts), self.dimension), np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        parts = [self._units(random, 1 + len(text) // 30) for text in texts]
+        vectors = self._units(random, len(texts))
         counts = [min(254, len(text) // 2) for text in texts]
         tokens = [
             random.uniform(-1, 1, (n, self.token_dimension)).astype(np.float32) for n in counts
         ]
         offsets = [np.arange(2 * n, dtype=np.int32).reshape(-1, 2) for n in counts]
-        return Encoding(vectors, tokens, [np.ones(n, np.float32) for n in counts], offsets)
+        return Encoding(vectors, tokens, [np.ones(n, np.float32) for n in counts], offsets, parts)
+
+    def _units(self, random: np.random.Generator, rows: int) -> np.ndarray:
+        vectors = random.standard_normal((rows, self.dimension), np.float32)
+        units: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return units
 
     encode_queries = encode_documents
 

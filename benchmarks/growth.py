@@ -41,7 +41,7 @@ from index.split import SplitSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = 10  # passages of a document
-NOISE = 0.2  # length, of a vector of length 1
+SHIFT = 0.5  # of the difference that vectors are moved by
 WARM = 50  # questions before the clock starts
 ASKED = 300
 LONGEST = 1000  # characters of a section, which is one passage
@@ -91,13 +91,23 @@ class Pool:
         one, other = random.integers(0, len(self.rows), 2).tolist()
         head, tail = self._real(one).half(second=False), self._real(other).half(second=True)
         parts = np.concatenate([head.parts, tail.parts])
-        noise = random.standard_normal(parts.shape, np.float32)
-        parts = parts + noise * (NOISE / parts.shape[1] ** 0.5)
+        parts = parts + SHIFT * self._differences(random, len(parts))
         parts /= np.linalg.norm(parts, axis=1, keepdims=True)
         starts = np.concatenate([head.starts, tail.starts + len(head.text)])
         return Piece(
             head.text + tail.text, parts, np.concatenate([head.tokens, tail.tokens]), starts
         )
+
+    def _differences(self, random: np.random.Generator, count: int) -> np.ndarray:
+        """Ways in which texts differ: each from one clause to another of its passage, float32
+        (count, dimension)."""
+        bounds = self._arrays["part_bounds"]
+        one = random.integers(0, len(self.rows), count)
+        first, last = bounds[one], bounds[one + 1]
+        there, here = (random.integers(first, last) for _ in range(2))
+        parts = self._arrays["parts"]
+        difference: np.ndarray = parts[there].astype(np.float32) - parts[here]
+        return difference
 
     def _real(self, number: int) -> Piece:
         arrays = self._arrays

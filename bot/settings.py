@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     log_questions: bool = Field(False, description="write the text of questions to the log")
     retention_days: int = Field(0, ge=0, description="days conversations are kept; 0: for ever")
     keep_generations: int = Field(2, ge=1, le=100, description="index generations kept on disk")
+    vectors: Literal["auto", "exact", "ivf"] = Field(
+        "auto", description="how vectors are searched: all of them, by lists, or by their number"
+    )
     llm_url: str = Field("", description="OpenAI-compatible endpoint; empty: no LLM")
     llm_model: str = Field("", description="model asked there")
     llm_api_key: SecretStr = Field(SecretStr(""), description="its key")

@@ -250,6 +250,7 @@ def build_index(
         encoder=encoder,
         rules=rules,
         keep=settings.keep_generations,
+        vectors=settings.vectors,
         shared=shared,
         progress=progress,
     )

@@ -1,7 +1,8 @@
-"""`.npy` files written piece by piece, for arrays that are larger than the memory to spare."""
+"""`.npy` files written and read piece by piece, for arrays that are larger than the memory to spare."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -62,3 +63,45 @@ def save_array(path: Path, array: np.ndarray) -> None:
     """
     with ArrayWriter(path, array.dtype, array.shape[1] if array.ndim == 2 else None) as writer:
         writer.append(array)
+
+
+class ArrayReader:
+    """The rows of a `.npy` file of one or two dimensions, read when asked for: a memory map would
+    count every page that was touched as memory of the process."""
+
+    def __init__(self, path: Path) -> None:
+        mapped = np.load(path, mmap_mode="r")
+        self._path, self._dtype = path, mapped.dtype
+        self._begins = mapped.offset if isinstance(mapped, np.memmap) else 0
+        self.shape: tuple[int, ...] = mapped.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Rows in a row, without a step."""
+        first, end, _ = rows.indices(len(self))
+        width = int(np.prod(self.shape[1:], dtype=np.int64))
+        read = np.fromfile(
+            self._path,
+            self._dtype,
+            max(0, end - first) * width,
+            offset=self._begins + first * width * self._dtype.itemsize,
+        )
+        return read.reshape(-1, *self.shape[1:])
+
+
+# Rows that are as they were in another array: (first there, first here, how many).
+Run = tuple[int, int, int]
+
+
+def segments(total: int, taken: Sequence[Run]) -> Iterator[tuple[int, int, int | None]]:
+    """`total` rows in order, as (first, end, first in the other array or None where they are new)."""
+    position = 0
+    for there, here, count in taken:
+        if position < here:
+            yield position, here, None
+        yield here, here + count, there
+        position = here + count
+    if position < total:
+        yield position, total, None

@@ -15,10 +15,11 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from index.arrays import save_array, segments
 from index.cache import CACHE, Cache, SharedEmbeddings
-from index.embedding import Taken, identity, passage_context, segments, write_vectors
+from index.embedding import Taken, identity, passage_context, write_vectors
 from index.errors import KikuError, SourceError
-from index.generation import Generation, Manifest, file_digest
+from index.generation import COLLECTIONS, Generation, Manifest, file_digest
 from index.lexical import analyzer_version, with_grams, word_terms
 from index.lexical_writer import LexicalWriter
 from index.reading import RECORDS, Previous, compare, read
@@ -26,7 +27,7 @@ from index.records import Document, Skipped
 from index.records_file import Records, RecordsWriter
 from index.sources import Rules, discover, read_rules
 from index.split import SplitSettings, split
-from index.vectors.faiss import FaissVectors
+from index.vectors.faiss import FaissVectors, kind_for
 from index.versions import superseded
 from index.workplace import publishing
 
@@ -89,6 +90,7 @@ def build_sources(
     encoder: Encoder | None,
     rules: Rules | None = None,
     keep: int = 2,
+    vectors: str = "auto",
     shared: SharedEmbeddings | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> BuildReport:
@@ -97,7 +99,8 @@ def build_sources(
     Only files that changed are read, and only texts that changed are analysed and embedded. Where
     nothing changed at all, the served generation stays and `changed` is False.
 
-    Raises SourceError when a root does not exist, and what `build` raises.
+    `vectors` is the kind of the vector index; see `FaissVectors.build`. Raises SourceError when a
+    root does not exist, and what `build` raises.
     """
     started = time.monotonic()
     settings = SplitSettings()
@@ -107,7 +110,7 @@ def build_sources(
     with publishing(home, keep) as folder:
         previous = Previous.open(home, reading)
         changes = compare(found, previous)
-        if previous and changes.same and _up_to_date(previous, encoder, settings):
+        if previous and changes.same and _up_to_date(previous, encoder, settings, vectors):
             manifest = previous.manifest
             skipped = tuple(previous.records.skipped())
             return BuildReport(
@@ -123,7 +126,7 @@ def build_sources(
         taken = Taken.of(previous, writer.taken)
         return _finish(
             home, folder, writer, encoder, settings, started, progress,
-            roots=roots, reading=reading, opened=opened, taken=taken, shared=shared,
+            roots=roots, reading=reading, opened=opened, taken=taken, vectors=vectors, shared=shared,
         )  # fmt: skip
 
 
@@ -138,7 +141,9 @@ def code_digest(*names: str) -> str:
     return digest.hexdigest()
 
 
-def _up_to_date(previous: Previous, encoder: Encoder | None, settings: SplitSettings) -> bool:
+def _up_to_date(
+    previous: Previous, encoder: Encoder | None, settings: SplitSettings, vectors: str
+) -> bool:
     """Whether the served generation is whole, and what would be built now."""
     manifest = previous.manifest
     if (
@@ -148,10 +153,12 @@ def _up_to_date(previous: Previous, encoder: Encoder | None, settings: SplitSett
     ):
         return False
     try:
-        Generation(previous.folder).close()
+        generation = Generation(previous.folder)
+        held = generation.vectors
+        generation.close()
     except KikuError:
         return False
-    return True
+    return not isinstance(held, FaissVectors) or held.kind == kind_for(held.rows_held, vectors)
 
 
 def _finish(
@@ -167,6 +174,7 @@ def _finish(
     reading: str = "",
     opened: int = 0,
     taken: Taken | None = None,
+    vectors: str = "auto",
     shared: SharedEmbeddings | None = None,
 ) -> BuildReport:
     """The stages after reading: versions, words, vectors, and the manifest last."""
@@ -184,10 +192,11 @@ def _finish(
     embedded = 0
     try:
         of_chunks = records.collections_of_chunks(collections)
+        save_array(folder / COLLECTIONS, of_chunks)
         _write_lexical(folder, records, cache, of_chunks, maker, progress, taken)
         if encoder:
             embedded = write_vectors(
-                folder, records, encoder, cache, writer.chunks, progress, taken
+                folder, records, encoder, cache, writer.chunks, progress, taken, vectors
             )
         if taken is None:  # what is taken over is not asked of the cache
             cache.prune()
@@ -235,7 +244,7 @@ def _write_lexical(
     writer = LexicalWriter(folder)
     if taken:
         writer.take(taken.generation.folder, taken.chunks)
-    for first, end, there in segments(chunks, taken):
+    for first, end, there in segments(chunks, taken.chunks if taken else ()):
         if there is None:
             for done in _add_terms(writer, records, cache, maker, first, end):
                 if done % _SHOWN_EVERY < _GROUP:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index.arrays import ArrayWriter
+from index.arrays import ArrayReader, ArrayWriter, Run, segments
 from index.cache import Cache, Embedding
 from index.errors import KikuError
 from index.generation import EncoderIdentity, Generation
 from index.reading import Previous
 from index.records_file import Records
 from index.vectors.faiss import FaissVectors
+from index.vectors.inverted import TakenVectors
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
@@ -45,10 +46,10 @@ class Taken:
     (place there, place here, how many) each, in order."""
 
     generation: Generation
-    chunks: list[tuple[int, int, int]]
+    chunks: list[Run]
 
     @classmethod
-    def of(cls, previous: Previous | None, chunks: list[tuple[int, int, int]]) -> Taken | None:
+    def of(cls, previous: Previous | None, chunks: list[Run]) -> Taken | None:
         """Nothing where there is no previous generation, or one that is damaged."""
         if previous is None or not chunks:
             return None
@@ -61,18 +62,6 @@ class Taken:
         return cls(generation, chunks)
 
 
-def segments(total: int, taken: Taken | None) -> Iterator[tuple[int, int, int | None]]:
-    """The chunks in order, as (first, end, first in the previous generation or None)."""
-    position = 0
-    for there, here, count in taken.chunks if taken else ():
-        if position < here:
-            yield position, here, None
-        yield here, here + count, there
-        position = here + count
-    if position < total:
-        yield position, total, None
-
-
 def write_vectors(
     folder: Path,
     records: Records,
@@ -81,14 +70,18 @@ def write_vectors(
     chunks: int,
     progress: Progress,
     taken: Taken | None,
+    kind: str = "auto",
 ) -> int:
-    """Embeds every chunk that nobody has embedded yet; how many those were."""
+    """Embeds every chunk that nobody has embedded yet; how many those were. For `kind` see
+    `FaissVectors.build`."""
     if taken and taken.generation.manifest.encoder != identity(encoder):
         taken = None
+    old = _Old.of(taken)
+    runs = taken.chunks if taken and old else []
     embedded = 0
-    rows = folder / ".vectors.npy"
+    new_rows = folder / ".vectors.npy"
     with (
-        ArrayWriter(rows, np.float16, encoder.dimension) as vectors,
+        ArrayWriter(new_rows, np.float16, encoder.dimension) as vectors,
         ArrayWriter(
             folder / "tokens.vectors.npy", np.int8, max(1, encoder.token_dimension)
         ) as tokens,
@@ -96,12 +89,13 @@ def write_vectors(
         ArrayWriter(folder / "tokens.bounds.npy", np.int64) as bounds,
     ):
         bounds.append(np.zeros(1, np.int64))
-        owned = [np.zeros(1, np.int64)]
-        for first, end, there in segments(chunks, taken):
-            for start in range(first, end, _BATCH if there is None else _COPIED):
-                stop = min(end, start + (_BATCH if there is None else _COPIED))
-                if taken and there is not None:
-                    found = [_taken_over(taken.generation, start - first + there, stop - start)]
+        counts: list[np.ndarray] = []  # of the vectors of each chunk
+        for first, end, there in segments(chunks, runs):
+            step = _BATCH if there is None else _COPIED
+            for start in range(first, end, step):
+                stop = min(end, start + step)
+                if old and there is not None:
+                    found = [old.rows(start - first + there, stop - start)]
                 else:
                     passages = records.passages(start, stop)
                     batch = [
@@ -109,17 +103,17 @@ def write_vectors(
                     ]
                     found, new = embed(batch, encoder, cache)
                     embedded += new
-                for embedding in found:
-                    owned.append(vectors.rows + embedding.vector_ends)
-                    vectors.append(embedding.vectors)
-                    bounds.append(tokens.rows + embedding.token_ends)
-                    tokens.append(embedding.tokens)
-                    starts.append(embedding.starts)
+                for rows in found:
+                    counts.append(rows.counts)
+                    vectors.append(rows.vectors)
+                    bounds.append(tokens.rows + rows.token_ends)
+                    tokens.append(rows.tokens)
+                    starts.append(rows.starts)
                 progress("encode", stop, chunks)
-    known = taken.generation.vectors if taken else None
-    like = known if isinstance(known, FaissVectors) else None
-    FaissVectors.build(np.load(rows, mmap_mode="r"), np.concatenate(owned), like=like).save(folder)
-    rows.unlink()
+    owned = np.concatenate([np.zeros(1, np.int64), *counts]).cumsum()
+    same = old.vectors(runs, owned) if old else None
+    FaissVectors.build(ArrayReader(new_rows), owned, kind=kind, taken=same).save(folder)
+    new_rows.unlink()
     if not encoder.token_dimension:
         for path in folder.glob("tokens.*.npy"):
             path.unlink()
@@ -128,27 +122,54 @@ def write_vectors(
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The vectors of n chunks, one after the other, and their tokens; and where each chunk's
-    vectors and tokens end, int64 (n,) each."""
+    """How many vectors each of n chunks has, int64 (n,), and those of them that are new; their
+    tokens one after the other, and where each chunk's tokens end, int64 (n,)."""
 
+    counts: np.ndarray
     vectors: np.ndarray
-    vector_ends: np.ndarray
     tokens: np.ndarray
     starts: np.ndarray
     token_ends: np.ndarray
 
 
-def _taken_over(old: Generation, first: int, count: int) -> _Rows:
-    """The rows of `count` chunks of another generation."""
-    assert old.vectors is not None
-    vectors = old.vectors.rows(first, first + count)
-    if old.tokens is None:
-        return _Rows(*vectors, np.empty((0, 1)), np.empty(0), np.zeros(count, np.int64))
-    bounds = old.tokens.bounds[first : first + count + 1]
-    start, end = int(bounds[0]), int(bounds[-1])
-    return _Rows(
-        *vectors, old.tokens.vectors[start:end], old.tokens.starts[start:end], bounds[1:] - start
-    )
+class _Old:
+    """What the previous generation holds."""
+
+    def __init__(self, vectors: FaissVectors, generation: Generation) -> None:
+        self._vectors = vectors
+        self._tokens = self._starts = self._bounds = None
+        if generation.manifest.encoder.token_dimension:
+            self._tokens, self._starts, self._bounds = (
+                ArrayReader(generation.folder / f"tokens.{name}.npy")
+                for name in ("vectors", "starts", "bounds")
+            )
+
+    @classmethod
+    def of(cls, taken: Taken | None) -> _Old | None:
+        vectors = taken.generation.vectors if taken else None
+        if taken is None or not isinstance(vectors, FaissVectors):
+            return None
+        return cls(vectors, taken.generation)
+
+    def rows(self, first: int, count: int) -> _Rows:
+        """The rows of `count` chunks. Their vectors stay where they are until all are known."""
+        none, counts = np.empty((0, 1)), np.diff(self._vectors.bounds[first : first + count + 1])
+        if self._tokens is None or self._starts is None or self._bounds is None:
+            return _Rows(counts, none, none, np.empty(0), np.zeros(count, np.int64))
+        bounds = self._bounds[first : first + count + 1]
+        inside = slice(int(bounds[0]), int(bounds[-1]))
+        return _Rows(
+            counts, none, self._tokens[inside], self._starts[inside], bounds[1:] - bounds[0]
+        )
+
+    def vectors(self, chunks: Sequence[Run], owned: np.ndarray) -> TakenVectors:
+        """The vectors of chunks that are as they were; `owned` says whose the rows are here."""
+        bounds = self._vectors.bounds
+        runs = [
+            (int(bounds[there]), int(owned[here]), int(owned[here + count] - owned[here]))
+            for there, here, count in chunks
+        ]
+        return TakenVectors(self._vectors.index, runs)
 
 
 def embed(
@@ -177,5 +198,5 @@ def embed(
 
 
 def _one(of: Embedding) -> _Rows:
-    vectors, tokens = np.array([len(of.vectors)]), np.array([len(of.tokens)])
-    return _Rows(of.vectors, vectors, of.tokens, of.starts, tokens)
+    counts, ends = np.array([len(of.vectors)]), np.array([len(of.tokens)])
+    return _Rows(counts, of.vectors, of.tokens, of.starts, ends)

@@ -22,7 +22,8 @@ from index.records_file import Records
 from index.vectors.contract import VectorIndex
 from index.vectors.faiss import FaissVectors
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+COLLECTIONS = "collections.npy"
 _REBUILD = "kiku build で作り直してください。"
 # Larger files are checked by size when opened and by digest in `verify`.
 _DIGEST_AT_OPEN = 16 * 1024 * 1024
@@ -157,7 +158,8 @@ class Generation:
     @cached_property
     def chunk_collections(self) -> np.ndarray:
         """Which collection each chunk is in: int16 (chunks,), places in `manifest.collections`."""
-        return self.records.collections_of_chunks(self.manifest.collections)
+        found: np.ndarray = np.load(self.folder / COLLECTIONS)
+        return found
 
     def open(self) -> None:
         """Opens every part: what is open can be read after its file was removed.

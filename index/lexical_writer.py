@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from index.arrays import ArrayWriter, save_array
+from index.arrays import ArrayReader, ArrayWriter, save_array
 from index.lexical import (
     CONTEXT_WEIGHT,
     NAMES_FILE,
@@ -27,7 +27,7 @@ _OUTPUTS = {
     "keys": np.uint64, "owners": np.int16, "bounds": np.int64, "idf": np.float32,
     "chunks": np.int32, "scores": np.float32, "counts": np.float16,
 }  # fmt: skip
-_TYPES = {"keys": np.uint64, "chunks": np.int32, "counts": np.float32}
+_TYPES: dict[str, type[np.generic]] = {"keys": np.uint64, "chunks": np.int32, "counts": np.float32}
 
 
 class LexicalWriter:
@@ -59,10 +59,11 @@ class LexicalWriter:
         """Takes over chunks of the index in `folder`: (place there, place here, how many) each, in
         an order that is the same there and here."""
         old = {
-            name: np.load(folder / f"lexical.{name}.npy", mmap_mode="r")
+            name: ArrayReader(folder / f"lexical.{name}.npy")
             for name in ("keys", "bounds", "chunks", "counts")
         }
-        places = np.full(int(old["chunks"].max(initial=-1)) + 1, -1, np.int32)
+        bounds = old["bounds"][:]
+        places = np.full(len(ArrayReader(folder / "lexical.lengths.npy")), -1, np.int32)
         for there, here, count in taken:
             span = len(places[there : there + count])
             places[there : there + span] = np.arange(here, here + span, dtype=np.int32)
@@ -74,11 +75,11 @@ class LexicalWriter:
             run["chunks"].open("wb") as chunks,
             run["counts"].open("wb") as counts,
         ):
-            for first, last in _spans(old["bounds"], self._run):
-                start, end = old["bounds"][first], old["bounds"][last]
+            for first, last in _spans(bounds, self._run):
+                start, end = bounds[first], bounds[last]
                 here = places[old["chunks"][start:end]]
                 kept = here >= 0
-                frequency = np.diff(old["bounds"][first : last + 1])
+                frequency = np.diff(bounds[first : last + 1])
                 of_key = np.repeat(old["keys"][first:last], frequency)[kept]
                 here, of_chunk = here[kept], old["counts"][start:end][kept].astype(np.float32)
                 lengths += _lengths(of_key, here, of_chunk, self._rows)
@@ -170,27 +171,21 @@ class LexicalWriter:
     def _ranges(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """All postings by key and by their chunks' place in `order`, a range of keys at a time:
         keys, chunks and counts (postings,)."""
-        runs = [
-            {name: np.memmap(path, _TYPES[name], mode="r") for name, path in run.items()}
-            for run in self._runs
-            if run["keys"].stat().st_size
-        ]
-        total = sum(len(run["keys"]) for run in runs)
+        runs = [run for run in self._runs if run["keys"].stat().st_size]
+        keys_of = [np.memmap(run["keys"], _TYPES["keys"], mode="r") for run in runs]
+        total = sum(len(keys) for keys in keys_of)
         if not total:
             return
-        sample = np.sort(
-            np.concatenate([run["keys"][:: max(1, self._run // 1000)] for run in runs])
-        )
+        sample = np.sort(np.concatenate([keys[:: max(1, self._run // 1000)] for keys in keys_of]))
         parts = -(-total // self._run)
         cuts = np.unique(sample[np.linspace(0, len(sample) - 1, parts + 1)[1:-1].astype(int)])
         starts = [0] * len(runs)
         for cut in (*cuts, None):
             ends = [
-                len(run["keys"]) if cut is None else int(np.searchsorted(run["keys"], cut))
-                for run in runs
+                len(keys) if cut is None else int(np.searchsorted(keys, cut)) for keys in keys_of
             ]
             slices = [
-                {name: run[name][start:end] for name in _TYPES}
+                {name: _read(run[name], _TYPES[name], start, end) for name in _TYPES}
                 for run, start, end in zip(runs, starts, ends, strict=True)
             ]
             starts = ends
@@ -207,6 +202,11 @@ class LexicalWriter:
                 inside = np.lexsort((places, keys))
                 chunks, counts = chunks[inside], counts[inside]
             yield keys, chunks, counts
+
+
+def _read(path: Path, kind: type[np.generic], start: int, end: int) -> np.ndarray:
+    """Values `start` to `end` - 1 of a file of nothing else."""
+    return np.fromfile(path, kind, end - start, offset=start * np.dtype(kind).itemsize)
 
 
 def _order(collections: np.ndarray) -> np.ndarray:

@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from index.arrays import Run
 from index.errors import IndexDamaged
 from index.vectors.contract import VectorIndex
 from index.vectors.exact import ExactVectors
 from index.vectors.faiss import FILES, FaissVectors
+from index.vectors.inverted import TakenVectors
 
 ROWS, DIMENSION = 600, 24
 LOSS = 0.02  # of a score, by one byte for each component
@@ -158,19 +160,60 @@ def test_lists_find_nearly_all_that_is_nearest(monkeypatch: pytest.MonkeyPatch) 
     assert np.mean(shared) > 8  # rows without any structure: the worst case
 
 
-def test_rows_taken_over_again_and_again_do_not_wear_off() -> None:
-    index = FaissVectors.build(unit_rows(), kind="ivf")
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
+def test_rows_taken_over_again_and_again_do_not_wear_off(kind: str) -> None:
+    index = FaissVectors.build(unit_rows(), kind=kind)
     first, _ = index.rows(0, ROWS)
-    for _ in range(3):
-        more = np.concatenate([index.rows(0, ROWS)[0], unit_rows(20, seed=12)])
-        index = FaissVectors.build(more, kind="ivf", like=index)
+    for seed in range(3):
+        taken = TakenVectors(index.index, [(0, 20, 300), (300, 330, 300)])
+        new = unit_rows()[seed::12]
+        index = FaissVectors.build(new, kind=kind, taken=taken)
+        rows = index.rows(0, ROWS + 50)[0]
+        np.testing.assert_array_equal(rows[20:320], first[:300])
+        np.testing.assert_array_equal(rows[330:630], first[300:])
+        added = np.concatenate([rows[:20], rows[320:330], rows[630:]])
+        np.testing.assert_allclose(added, new, atol=LOSS)
+        places = [*range(20, 320), *range(330, 630)]
+        index = FaissVectors.build(
+            new[:0], kind=kind, taken=TakenVectors(index.index, runs_of(places))
+        )
     np.testing.assert_array_equal(index.rows(0, ROWS)[0], first)
 
 
-def test_lists_that_were_outgrown_are_made_anew() -> None:
-    small = FaissVectors.build(unit_rows(100), kind="ivf")
+def runs_of(places: list[int]) -> list[Run]:
+    """Each row as a run of its own."""
+    return [(there, here, 1) for here, there in enumerate(places)]
+
+
+def test_what_is_left_of_lists_is_found_where_it_went() -> None:
     vectors = unit_rows()
-    index = FaissVectors.build(vectors, kind="ivf", like=small)
+    old = FaissVectors.build(vectors, kind="ivf")
+    runs: list[Run] = [(100, 0, 200), (350, 205, 250)]
+    new = unit_rows(5, seed=3)
+    index = FaissVectors.build(new, kind="ivf", taken=TakenVectors(old.index, runs))
+    expected = np.concatenate([vectors[100:300], new, vectors[350:600]])
+    for row, vector in enumerate(expected):
+        assert index.search(vector, 1)[0] == [row]
+
+
+def test_exact_vectors_become_lists_and_back() -> None:
+    vectors = unit_rows()
+    exact = FaissVectors.build(vectors, kind="exact")
+    all_of_it: list[Run] = [(0, 0, ROWS)]
+    lists = FaissVectors.build(vectors[:0], kind="ivf", taken=TakenVectors(exact.index, all_of_it))
+    again = FaissVectors.build(
+        vectors[:0], kind="exact", taken=TakenVectors(lists.index, all_of_it)
+    )
+    assert (lists.kind, again.kind) == ("ivf", "exact")
+    np.testing.assert_allclose(again.rows(0, ROWS)[0], vectors, atol=LOSS)
+
+
+def test_lists_that_were_outgrown_are_made_anew() -> None:
+    vectors = unit_rows()
+    small = FaissVectors.build(vectors[:100], kind="ivf")
+    taken = TakenVectors(small.index, [(0, 0, 100)])
+    index = FaissVectors.build(vectors[100:], kind="ivf", taken=taken)
+    assert index.index.nlist > small.index.nlist
     assert all(index.search(vectors[row], 1)[0] == [row] for row in range(0, ROWS, 50))
 
 

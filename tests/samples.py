@@ -72,6 +72,39 @@ def _page(canvas: object, font: str, number: int, text: str) -> None:
     canvas.drawString(280, 30, f"- {number} -")
 
 
+def manual_pdf(pages: int = 2) -> bytes:
+    """Pages as a layout program sets them: a head wider than the body, few lines, a table."""
+    from reportlab.lib.styles import ParagraphStyle
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table
+
+    font = UnicodeCIDFont("HeiseiKakuGo-W5")
+    pdfmetrics.registerFont(font)
+    name = font.fontName
+    body = ParagraphStyle(
+        "body", fontName=name, fontSize=10.5, leading=17, wordWrap="CJK", firstLineIndent=10.5
+    )
+    large = ParagraphStyle("large", parent=body, fontSize=14, firstLineIndent=0)
+
+    def head(canvas: object, document: object) -> None:
+        canvas.setFont(name, 8)  # type: ignore[attr-defined]
+        canvas.drawString(50, 815, "情報管理の手引き　第2.1版")  # type: ignore[attr-defined]
+        canvas.drawRightString(545, 815, "社外秘")  # type: ignore[attr-defined]
+
+    story: list[Flowable] = []
+    for number in range(1, pages + 1):
+        cells = [["機器", "報告先", "期限"], ["社員証", "総務部", f"{number}日以内"]]
+        table = Table([*cells, ["ノートPC", "情報システム部", "1時間以内"], ["鍵", "", "当日中"]])
+        table.setStyle([("FONT", (0, 0), (-1, -1), name, 9)])
+        story += [Paragraph(f"{number}. 紛失", large), Paragraph(SENTENCE, body)]
+        story += [Spacer(1, 10), table, PageBreak()]
+    buffer = io.BytesIO()
+    document = SimpleDocTemplate(buffer, invariant=True)
+    document.build(story, onFirstPage=head, onLaterPages=head)
+    return buffer.getvalue()
+
+
 def scanned_pdf(pages: int = 2) -> bytes:
     """Pages that are pictures."""
     from PIL import Image

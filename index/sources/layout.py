@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from index.records import Heading
+from index.sources.grid import Cell, rows_of
 from index.sources.outline import find_headings
 
 EDGE_LINES = 2  # so many lines at the top and bottom of a page may be a running head
 REPEATED = 0.3  # share of pages on which such a line must recur, and
-LEAST_PAGES = 3  # the least number of them
+LEAST_PAGES = 3  # the least number of them; of two pages both must have the very same line
 LARGER = 1.15  # a heading's letters against those of the body
 LEVELS = 4
 LONGEST_HEADING = 60
@@ -39,7 +40,10 @@ _DIGITS = re.compile(r"[0-9０-９]+")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line and its box in points, y upwards. `hyphen`: it was cut inside a Latin word."""
+    """A line and its box in points, y upwards. `hyphen`: it was cut inside a Latin word.
+
+    `cells` are its pieces where it has wide gaps; `row` says that it is a row of a table.
+    """
 
     text: str
     left: float
@@ -49,6 +53,8 @@ class Line:
     size: float
     vertical: bool = False
     hyphen: bool = False
+    cells: tuple[Cell, ...] = ()
+    row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +77,36 @@ def compose(
     pages = _without_running_heads(pages, body)
     writer = _Writer(body)
     for page in pages:
-        writer.add(page)
+        writer.add(_with_rows(page))
     text = writer.text
     outline = _from_bookmarks(text, writer.starts, bookmarks) or _from_sizes(writer.large)
     return text, tuple(writer.starts), _completed(text, outline)
 
 
+def _with_rows(page: Page) -> Page:
+    """The page with the lines of its tables as rows, every cell beside the name of its column."""
+    rows = rows_of([line.cells for line in page.lines])
+    lines = (
+        replace(line, text=rows[place], row=True) if place in rows else line
+        for place, line in enumerate(page.lines)
+    )
+    return replace(page, lines=[line for line in lines if line.text])
+
+
 def _without_running_heads(pages: Sequence[Page], body: float) -> list[Page]:
     """Without lines set apart at the edge that recur there on many pages, and page numbers."""
+    mask = _place if len(pages) < LEAST_PAGES else _mask
     counts: Counter[tuple[str, int]] = Counter()
     edges = [_edge(page, body) for page in pages]
     for page, edge in zip(pages, edges, strict=True):
-        counts.update({_mask(page.lines[i]) for i in edge})
-    least = max(LEAST_PAGES, REPEATED * len(pages))
+        counts.update({mask(page.lines[i]) for i in edge})
+    least = max(2, min(LEAST_PAGES, len(pages)), REPEATED * len(pages))
     kept = []
     for page, edge in zip(pages, edges, strict=True):
         out = {
             i
             for i in edge
-            if counts[_mask(page.lines[i])] >= least or _PAGE_NUMBER.fullmatch(page.lines[i].text)
+            if counts[mask(page.lines[i])] >= least or _PAGE_NUMBER.fullmatch(page.lines[i].text)
         }
         kept.append(replace(page, lines=[x for i, x in enumerate(page.lines) if i not in out]))
     return kept
@@ -105,7 +122,7 @@ def _edge(page: Page, body: float) -> set[int]:
         for count, (here, there) in enumerate(pairwise(places), 1):
             if count > EDGE_LINES or lines[here].size > body * LARGER:
                 break
-            if abs(lines[here].top - lines[there].top) > 1.2 * step:
+            if abs(lines[here].bottom - lines[there].bottom) > 1.2 * step:
                 found |= {order[place] for place in places[:count]}
                 break
     return found
@@ -113,7 +130,12 @@ def _edge(page: Page, body: float) -> set[int]:
 
 def _mask(line: Line) -> tuple[str, int]:
     """A line but for its digits and a few points of its height."""
-    return _DIGITS.sub("0", "".join(line.text.split())), round(line.top / 6)
+    words, height = _place(line)
+    return _DIGITS.sub("0", words), height
+
+
+def _place(line: Line) -> tuple[str, int]:
+    return "".join(line.text.split()), round(line.bottom / 6)
 
 
 def _body_size(pages: Sequence[Page]) -> float:
@@ -149,7 +171,11 @@ class _Writer:
             if last is None:
                 self.starts.append(self._length + len(gap))
             self._write(gap, line)
-            self._full = line.right >= margin[1] - 1.6 * line.size and not self._is_large(line)
+            self._full = (
+                line.right >= margin[1] - 1.6 * line.size
+                and not self._is_large(line)
+                and not line.row
+            )
             last = line
         if last is None:
             self.starts.append(self._length)
@@ -168,7 +194,8 @@ class _Writer:
 
     def _is_large(self, line: Line) -> bool:
         return (
-            line.size >= self._body * LARGER
+            not line.row
+            and line.size >= self._body * LARGER
             and len(line.text) <= LONGEST_HEADING
             and not _SENTENCE_END.search(line.text)
             and not _PAGE_NUMBER.fullmatch(line.text)
@@ -179,12 +206,14 @@ class _Writer:
         if not self._pieces:
             return ""
         previous = self._last
-        if self._is_large(previous) != self._is_large(line):
+        if self._is_large(previous) != self._is_large(line) or previous.row != line.row:
             return "\n\n"
+        if line.row:
+            return "\n"
         if self._is_large(line):
             near = last is not None and abs(previous.size - line.size) < 0.5
             return "" if near and previous.bottom - line.top < 0.6 * line.size else "\n\n"
-        apart = last is not None and step > 0 and previous.top - line.top > GAP * step
+        apart = last is not None and step > 0 and previous.bottom - line.bottom > GAP * step
         indented = line.left > margin[0] + 0.6 * line.size
         goes_on = self._full and not indented and not _ITEM.match(line.text)
         if last is None:  # over the page's end only when the sentence plainly goes on
@@ -200,25 +229,34 @@ def joint(before: str, after: str) -> str:
 
 
 def _usual_step(lines: Sequence[Line]) -> float:
-    """The distance from line to line that is most common on a page, in points."""
+    """The distance from line to line that is most common on a page, in points; of several the
+    smallest, because lines are never closer than those of a paragraph. Feet are compared: the
+    height of a line is that of the letters it happens to hold."""
     steps = Counter(
-        round(above.top - below.top)
+        round(above.bottom - below.bottom)
         for above, below in pairwise(lines)
-        if 0 < above.top - below.top < 10 * above.size
+        if 0 < above.bottom - below.bottom < 10 * above.size
     )
-    return float(steps.most_common(1)[0][0]) if steps else 0.0
+    return float(max(steps, key=lambda step: (steps[step], -step))) if steps else 0.0
 
 
 def _margins(lines: Sequence[Line]) -> Iterator[tuple[float, float]]:
-    """For each line the left and right margin of its column: lines that begin near each other."""
+    """For each line the left and right margin of its column: lines of its size that begin near it."""
     column: dict[
-        int, tuple[float, float]
+        tuple[int, int], tuple[float, float]
     ] = {}  # the lines of a page begin at few places, however many lines there are
     for line in lines:
-        left, right = column.get(round(line.left), (line.left, line.right))
-        column[round(line.left)] = min(left, line.left), max(right, line.right)
+        if not line.row:
+            key = round(line.left), round(line.size)
+            left, right = column.get(key, (line.left, line.right))
+            column[key] = min(left, line.left), max(right, line.right)
     for line in lines:
-        near = [edges for place, edges in column.items() if abs(place - line.left) < 3 * line.size]
+        near = [
+            edges
+            for (place, size), edges in column.items()
+            if abs(place - line.left) < 3 * line.size and abs(size - line.size) <= 1
+        ]
+        near = near or [(line.left, line.right)]
         yield min(left for left, _ in near), max(right for _, right in near)
 
 

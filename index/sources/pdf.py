@@ -1,20 +1,24 @@
 """PDF with page numbers: lines put together to paragraphs, running heads and page numbers removed.
 
-pdfium tells lines and their boxes; what a line means is told by where it stands and how large it is.
+pdfium tells lines and their boxes; what a line means is told by where it stands, how large it is and
+where it has gaps.
 Vertical pages are turned, so that the same rules hold for them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from math import hypot
 from typing import Any
 
 from index.errors import UnreadableDocument
 from index.records import Skipped
 from index.sources.encoding import clean
+from index.sources.grid import CELL_GAP, Cell
 from index.sources.layout import Line, Page, compose
 from index.sources.types import Limits, Part
 
@@ -102,7 +106,7 @@ def _page(document: Any, number: int) -> tuple[Page, bool]:
 
 
 def _lines(text: Any) -> Iterator[Line]:
-    """pdfium's lines with their boxes in points, y upwards; `size` is the height of a letter."""
+    """pdfium's lines with their boxes in points, y upwards; `size` is that of the letters."""
     from pypdfium2 import raw
 
     count = text.count_chars()
@@ -111,7 +115,6 @@ def _lines(text: Any) -> Iterator[Line]:
     for end in [*(i for i, letter in enumerate(letters) if letter == 0x0A), count]:
         ink = [i for i in range(start, end) if letters[i] > 0x20 and letters[i] != 0x3000]
         if ink:
-            words = _words(letters[start:end])
             first, last = (
                 text.get_charbox(ink[0], loose=True),
                 text.get_charbox(ink[-1], loose=True),
@@ -119,14 +122,53 @@ def _lines(text: Any) -> Iterator[Line]:
             middle = text.get_charbox(ink[len(ink) // 2], loose=True)
             left, bottom, right, top = _around((first, middle, last))
             vertical = len(ink) > 1 and (top - bottom) > 1.5 * (right - left)
-            size = middle[2] - middle[0] if vertical else middle[3] - middle[1]
-            hyphen = words.rstrip()[-1:] == "\x02"
-            if tidy := clean(_LINE_ENDS.sub("", words)).strip():
-                yield Line(tidy, left, bottom, right, top, size, vertical, hyphen)
+            size = _size(text, ink[len(ink) // 2]) or (
+                middle[2] - middle[0] if vertical else middle[3] - middle[1]
+            )
+            tidy, hyphen = _tidy(letters[start:end])
+            if tidy:
+                cells = () if vertical else _cells(text, letters, ink, size)
+                yield Line(tidy, left, bottom, right, top, size, vertical, hyphen, cells)
         start = end + 1
 
 
-def _words(codes: list[int]) -> str:
+def _size(text: Any, letter: int) -> float:
+    """The size of a letter in points as it stands on the page; 0 where pdfium does not know it."""
+    from pypdfium2 import raw
+
+    matrix = raw.FS_MATRIX()
+    if not raw.FPDFText_GetMatrix(text, letter, ctypes.byref(matrix)):
+        return 0.0
+    return float(raw.FPDFText_GetFontSize(text, letter)) * hypot(matrix.c, matrix.d)
+
+
+def _cells(text: Any, letters: list[int], ink: list[int], size: float) -> tuple[Cell, ...]:
+    """The pieces of a line between wide gaps, none where there is no such gap."""
+    cuts: list[tuple[int, float, float]] = []  # place in `ink` after the gap, the edges of the gap
+    for place in range(1, len(ink)):
+        if ink[place] - ink[place - 1] > 1:  # pdfium writes a space where it sees a gap
+            before = text.get_charbox(ink[place - 1], loose=True)[2]
+            after = text.get_charbox(ink[place], loose=True)[0]
+            if after - before > CELL_GAP * size:
+                cuts.append((place, before, after))
+    if not cuts:
+        return ()
+    lefts = [text.get_charbox(ink[0], loose=True)[0], *(after for _, _, after in cuts)]
+    rights = [*(before for _, before, _ in cuts), text.get_charbox(ink[-1], loose=True)[2]]
+    places = [0, *(place for place, _, _ in cuts), len(ink)]
+    return tuple(
+        Cell(_tidy(letters[ink[first] : ink[last - 1] + 1])[0], left, right)
+        for first, last, left, right in zip(places, places[1:], lefts, rights, strict=False)
+    )
+
+
+def _tidy(codes: Sequence[int]) -> tuple[str, bool]:
+    """The words of a piece of a line, and whether it was cut inside a Latin word."""
+    words = _words(codes)
+    return clean(_LINE_ENDS.sub("", words)).strip(), words.rstrip()[-1:] == "\x02"
+
+
+def _words(codes: Sequence[int]) -> str:
     """Characters of pdfium, which speaks UTF-16, with radicals (⼈) as the kanji they stand for."""
     wide = "".join(chr(code) for code in codes if 0 < code < 0x110000)
     text = wide.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")

@@ -49,6 +49,21 @@ def test_pdf_of_one_page_keeps_its_only_head(tmp_path: Path) -> None:
     assert "就業規則 第3版" in only(loaded(tmp_path, "one.pdf", samples.pdf(pages=1))).text
 
 
+@pytest.mark.parametrize("pages", [2, 5])
+def test_pdf_of_a_layout_program(tmp_path: Path, pages: int) -> None:
+    """The head is wider than the body and the pages have few lines; tables come row by row."""
+    document = only(loaded(tmp_path, "manual.pdf", samples.manual_pdf(pages)))
+    assert "社外秘" not in document.text
+    assert document.text.count(samples.SENTENCE) == pages
+    assert [h.title for h in document.outline] == [f"{n}. 紛失" for n in range(1, pages + 1)]
+    assert document.text[document.pages[1] :].startswith("2. 紛失")
+    table = (
+        "\n\n機器: 社員証 | 報告先: 総務部 | 期限: 2日以内\n"
+        "機器: ノートPC | 報告先: 情報システム部 | 期限: 1時間以内\n機器: 鍵 | 期限: 当日中"
+    )
+    assert table in document.text
+
+
 def test_vertical_pdf_is_read_from_the_right(tmp_path: Path) -> None:
     document = only(loaded(tmp_path, "v.pdf", samples.pdf(pages=1, vertical=True)))
     assert document.text == samples.SENTENCE

@@ -1,4 +1,8 @@
-"""What endpoints ask for: the service, the caller, a turn at answering."""
+"""What endpoints ask for: the service, the caller, a turn at answering.
+
+Coroutines all of them: FastAPI would call plain functions in a worker thread, and under load each
+way there and back is a wait for the interpreter.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,18 @@ from bot.http.gate import Gate
 from bot.http.service import Service
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _admin(request: Request) -> Caller:
-    caller = _caller(request)
+async def _admin(request: Request) -> Caller:
+    caller = await _caller(request)
     if not caller.admin:
         raise ApiError(403, "admins_only")
     return caller

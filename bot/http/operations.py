@@ -20,8 +20,8 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/healthz")
-def healthz() -> Alive:
-    """Whether the process is alive."""
+async def healthz() -> Alive:
+    """Whether the process is alive, however busy its threads are."""
     return Alive()
 
 

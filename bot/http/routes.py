@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
 
 from bot.http.auth import Caller
 from bot.http.depends import TheCaller, TheService, Turn
@@ -93,10 +94,10 @@ async def _begun(body: AskBody, service: TheService, caller: TheCaller, request:
     return await told.begin(partial(_ask, service, caller, request, body), gate)
 
 
-@router.post("/ask", dependencies=[Turn], tags=["answers"])
-def ask(body: AskBody, service: TheService, caller: TheCaller, request: Request) -> AnswerBody:
+@router.post("/ask", dependencies=[Turn], tags=["answers"], response_model=AnswerBody)
+def ask(body: AskBody, service: TheService, caller: TheCaller, request: Request) -> Response:
     """Answers a question, with citations that are quoted word for word."""
-    return _ask(service, caller, request, body)
+    return _json(_ask(service, caller, request, body))
 
 
 @router.get("/ask", dependencies=[Turn], tags=["answers"], response_model=AnswerBody)
@@ -113,8 +114,7 @@ def ask_by_address(
     body = AskBody(
         question=q, conversation_id=conversation_id, top_k=top_k, collections=collections
     )
-    answer = _ask(service, caller, request, body)
-    return Response(answer.model_dump_json(indent=2) + "\n", media_type="application/json")
+    return _json(_ask(service, caller, request, body), indent=2)
 
 
 @streams.post(
@@ -130,40 +130,38 @@ async def ask_stream(told: Annotated[Events, Depends(_begun)]) -> AsyncIterator[
         yield event
 
 
-@router.post("/search", dependencies=[Turn], tags=["documents"])
-def search(
-    body: SearchBody, service: TheService, caller: TheCaller, request: Request
-) -> SearchResult:
+@router.post("/search", dependencies=[Turn], tags=["documents"], response_model=SearchResult)
+def search(body: SearchBody, service: TheService, caller: TheCaller, request: Request) -> Response:
     """The passages nearest to a query, best first."""
     request.state.language = asked_in(body.query)
     began = perf_counter()
     seen = seen_by(caller, body.collections)
     hits = service.search(body.query, body.top_k, body.mode, seen)
-    return SearchResult(
+    found = SearchResult(
         hits=[HitBody.of(rank, hit) for rank, hit in enumerate(hits, start=1)],
         took_ms=round((perf_counter() - began) * 1000, 2),
     )
+    return _json(found)
 
 
-@router.get("/documents", tags=["documents"])
+@router.get("/documents", tags=["documents"], response_model=DocumentList)
 def documents(
     service: TheService,
     caller: TheCaller,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
-) -> DocumentList:
+) -> Response:
     """What is indexed, in the order of its sources."""
     all_documents = service.kiku.retriever.documents(caller.collections)
     page = all_documents[offset : offset + limit]
-    return DocumentList(
-        documents=[DocumentListed.of(summary) for summary in page], total=len(all_documents)
-    )
+    listed = [DocumentListed.of(summary) for summary in page]
+    return _json(DocumentList(documents=listed, total=len(all_documents)))
 
 
-@router.get("/documents/{document_id}", tags=["documents"])
-def document(document_id: str, service: TheService, caller: TheCaller) -> DocumentBody:
+@router.get("/documents/{document_id}", tags=["documents"], response_model=DocumentBody)
+def document(document_id: str, service: TheService, caller: TheCaller) -> Response:
     """One document. Offsets of citations and hits count the code points of its `text`."""
-    return DocumentBody.of(service.document(document_id, caller))
+    return _json(DocumentBody.of(service.document(document_id, caller)))
 
 
 @router.get("/suggestions", tags=["answers"])
@@ -210,6 +208,13 @@ def seen_by(caller: Caller, wanted: Iterable[str] | None) -> frozenset[str] | No
     if wanted is not None and seen == frozenset() and frozenset(wanted):
         raise ApiError(403, "collection_forbidden")
     return seen
+
+
+def _json(body: BaseModel, indent: int | None = None) -> Response:
+    """A reply written in the endpoint's own thread; FastAPI would check it in another one, and write
+    it in the event loop, where everybody waits for a long one. Indented, it ends in a line end."""
+    end = "" if indent is None else "\n"
+    return Response(body.model_dump_json(indent=indent) + end, media_type="application/json")
 
 
 def _channel(request: Request) -> str:

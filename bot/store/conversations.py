@@ -104,11 +104,12 @@ class Store:
         now = datetime.now(UTC)
         # Nobody waits for the disk here: sixty answers a second would be more than many can sync.
         with self.database.write(quick=True) as session:
-            session.execute(self._touch, _conversation_values(question, answer, now))
-            number = session.scalar(self._insert, _answer_values(question, answer, now))
+            connection = session.connection()  # tables have no use for the session's own work
+            connection.execute(self._touch, _conversation_values(question, answer, now))
+            number = connection.scalar(self._insert, _answer_values(question, answer, now))
             citations = [_citation_values(number, citation) for citation in answer.citations]
             if number is not None and citations:
-                session.execute(self._insert_citations, citations)
+                connection.execute(self._insert_citations, citations)
         self._clean()
 
     def turns(

@@ -6,11 +6,14 @@ import http.client
 import json
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import sleep
+from typing import Any
 from urllib.parse import urlsplit
 
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -62,6 +65,33 @@ def test_more_than_can_wait_is_refused_at_once(
         assert CLIENT.get(base + "/documents").status_code == 200
         kiku.answerer.hold.set()
         assert {future.result().status_code for future in running + queued} == {200}
+
+
+def test_a_request_changes_its_thread_for_the_work_alone(
+    kiku: FakeKiku, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every further way to a worker thread and back is a wait for the interpreter under load."""
+    jobs: list[object] = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def counted(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        jobs.append(work)
+        return await run_sync(work, *arguments, **options)
+
+    with listening(create_app(kiku)) as base:
+        ready(base)
+        monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+        for path, body in [
+            ("/ask", {"question": QUESTION}),
+            ("/search", {"query": QUESTION}),
+            ("/ask/stream", {"question": QUESTION}),
+        ]:
+            jobs.clear()
+            assert CLIENT.post(base + path, json=body).status_code == 200
+            assert len(jobs) == 1, path
+        jobs.clear()
+        assert CLIENT.get(base + "/healthz").status_code == 200
+        assert not jobs
 
 
 def test_nobody_waits_for_ever(kiku: FakeKiku, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,27 @@ def docx() -> bytes:
     return buffer.getvalue()
 
 
+def rules_docx() -> bytes:
+    """Rules as Japanese Word keeps them: a title in the style a3, captions as paragraphs."""
+    from docx import Document
+    from docx.oxml.ns import qn
+
+    document = Document()
+    title = document.styles["Title"]
+    title._element.set(qn("w:styleId"), "a3")
+    document.add_paragraph("育児休業規程", style=title)
+    for text in (
+        "（目的）",
+        "第1条　この規程は、育児休業の取扱いについて定める。",
+        "（期間）",
+        "第2条　育児休業の期間は、子が1歳に達するまでとする。",
+    ):
+        document.add_paragraph(text)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
 def pptx() -> bytes:
     """Two slides: a title with body and notes, and a table."""
     from pptx import Presentation

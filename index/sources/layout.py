@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from index.records import Heading
 from index.sources.grid import Cell, rows_of
-from index.sources.outline import find_headings
+from index.sources.outline import with_articles
 
 EDGE_LINES = 2  # so many lines at the top and bottom of a page may be a running head
 REPEATED = 0.3  # share of pages on which such a line must recur, and
@@ -80,7 +80,7 @@ def compose(
         writer.add(_with_rows(page))
     text = writer.text
     outline = _from_bookmarks(text, writer.starts, bookmarks) or _from_sizes(writer.large)
-    return text, tuple(writer.starts), _completed(text, outline)
+    return text, tuple(writer.starts), with_articles(text, outline)
 
 
 def _with_rows(page: Page) -> Page:
@@ -284,15 +284,3 @@ def _from_sizes(large: Sequence[tuple[int, float, str]]) -> list[Heading]:
         Heading(offset, min(sizes.index(round(size)) + 1, LEVELS), title)
         for offset, size, title in large
     ]
-
-
-def _completed(text: str, outline: list[Heading]) -> tuple[Heading, ...]:
-    """With the headings that show in the words alone, below those that are known already."""
-    shown = find_headings(text)
-    if not outline:
-        return shown
-    legal = [heading for heading in shown if re.match(r"第.{1,8}条", heading.title)]
-    deepest = max(heading.level for heading in outline)
-    taken = {heading.start for heading in outline}
-    more = [replace(heading, level=deepest + 1) for heading in legal if heading.start not in taken]
-    return tuple(sorted([*outline, *more], key=lambda heading: heading.start))

@@ -8,8 +8,8 @@ a line counts only when nothing speaks against it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from index.records import Heading
@@ -23,6 +23,7 @@ _LEGAL = re.compile(
     rf"第\s*{_NUMBER}\s*(?P<unit>編|部|章|節|款|目|条)(?:の{_NUMBER})*"
     r"(?P<caption>\s*[（(][^（()）]{1,30}[）)])?(?=\s|$)(?P<rest>.*)"
 )
+_ARTICLE = re.compile(rf"第\s*{_NUMBER}\s*条")
 _SUPPLEMENT = re.compile(r"附\s*則(?:\s*[（(][^（()）]{1,30}[）)])?$")
 _CAPTION = re.compile(r"[（(][^（()）。]{1,30}[）)]$")
 _NUMBERED = re.compile(
@@ -90,6 +91,22 @@ def find_headings(text: str) -> tuple[Heading, ...]:
     return _levelled(_doubtless(found, lines))
 
 
+def with_articles(text: str, outline: Sequence[Heading]) -> tuple[Heading, ...]:
+    """The headings that a file tells, with the articles (第3条) that show in its words below them;
+    all that show in its words where it tells none."""
+    shown = find_headings(text)
+    if not outline:
+        return shown
+    deepest = max(heading.level for heading in outline)
+    taken = {heading.start for heading in outline}
+    articles = [
+        replace(heading, level=deepest + 1)
+        for heading in shown
+        if heading.start not in taken and _ARTICLE.match(heading.title)
+    ]
+    return tuple(sorted([*outline, *articles], key=lambda heading: heading.start))
+
+
 def _lines(text: str) -> Iterator[_Line]:
     position, blank = 0, True
     held: tuple[int, str, bool] | None = None
@@ -150,7 +167,8 @@ def _legal(lines: list[_Line], i: int, legal: re.Match[str]) -> _Candidate | Non
     start = line.start
     if unit == "条":  # 第3条（目的） …, or the caption on the line above
         above = lines[i - 1] if i else None
-        if not caption and above and not above.closes and _CAPTION.match(above.text):
+        near = above and (not above.closes or above.opens)  # a paragraph of its own, in Word
+        if not caption and above and near and _CAPTION.match(above.text):
             head, start = head + above.text, above.start
     elif len(rest) <= LONGEST and not _SENTENCE_END.search(rest):
         head = f"{head} {rest}".strip()

@@ -10,7 +10,7 @@ from index.errors import UnreadableDocument
 from index.records import Heading, Skipped
 from index.sources.archive import BROKEN, opened
 from index.sources.encoding import clean
-from index.sources.outline import find_headings
+from index.sources.outline import with_articles
 from index.sources.ruby import without_ruby
 from index.sources.tables import looks_like_header, table_lines
 from index.sources.types import Limits, Part
@@ -20,6 +20,7 @@ W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 FOOTNOTES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
 LONGEST_HEADING = 120
+TITLES = frozenset(("title", "表題"))  # names of the style for a document's title
 _BREAK = "\x1e"
 
 
@@ -38,7 +39,7 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
     yield Part(
         text,
         title=writer.title or clean(about.title or "").strip() or first,
-        outline=outline or find_headings(text),
+        outline=with_articles(text, outline),
         date=changed.date().isoformat() if changed else "",
     )
 
@@ -66,6 +67,7 @@ class _Writer:
         self._document = document
         self._blocks: list[tuple[int, str, bool]] = []
         self._levels = _heading_levels(document)
+        self._titles = _title_styles(document)
         self._numbering = Numbering(document)
         self._notes: list[str] = []
         self.title = ""
@@ -118,7 +120,7 @@ class _Writer:
         text = clean(_text(paragraph)).strip()
         if not text or level < 0:
             return
-        if level == 0 and style_id and style_id.lower() == "title" and not self.title:
+        if style_id in self._titles and not self.title:
             self.title = text
         listed = bool(number) and not level
         text = f"{number} {text}" if number else text
@@ -172,6 +174,16 @@ def _rows(table: Any) -> Iterator[list[str]]:
             cells += [text] * (min(int(wide), 100) if wide and wide.isdecimal() else 1)
         above = cells
         yield cells
+
+
+def _title_styles(document: Any) -> frozenset[str]:
+    """The ids of the style for a document's title: in Japanese Word they are a3 and the like."""
+    names = ((s.get(W + "styleId") or "", s.find(W + "name")) for s in document.styles.element)
+    return frozenset(
+        identity
+        for identity, name in names
+        if name is not None and (name.get(W + "val") or "").lower() in TITLES
+    )
 
 
 def _heading_levels(document: Any) -> dict[str, int]:

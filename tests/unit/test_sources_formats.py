@@ -10,6 +10,7 @@ import pytest
 
 from index.records import Document
 from index.sources import Limits, Loaded, Loader, Rules, discover, load, read_rules
+from index.split import split
 from tests import samples
 
 
@@ -85,7 +86,9 @@ def test_pdf_beyond_the_page_limit_is_read_up_to_it(tmp_path: Path) -> None:
 def test_word_counts_articles_and_reads_tables_by_row(tmp_path: Path) -> None:
     document = only(loaded(tmp_path, "ryohi.docx", samples.docx()))
     assert document.title == "出張旅費規程"
-    assert [(h.level, h.title) for h in document.outline] == [(1, "総則"), (2, "別表")]
+    assert [(h.level, h.title) for h in document.outline] == [
+        (1, "総則"), (3, "第1条"), (3, "第2条"), (2, "別表"),
+    ]  # fmt: skip
     assert (
         "第1条 この規程は出張旅費について定める。\n第2条 日当は一日三千円とする。" in document.text
     )
@@ -94,6 +97,17 @@ def test_word_counts_articles_and_reads_tables_by_row(tmp_path: Path) -> None:
     assert "区分: 国内 | 日当: 3,000円 | 宿泊費: 9,000円" in document.text
     assert "区分: 国内 | 宿泊費: 18,000円" in document.text
     assert "・ 領収書を添える" in document.text
+
+
+def test_word_names_articles_by_the_paragraph_above_them(tmp_path: Path) -> None:
+    (document,) = loaded(tmp_path, "ikuji.docx", samples.rules_docx()).documents
+    assert document.title == "育児休業規程"
+    assert [(h.level, h.title) for h in document.outline][1:] == [
+        (2, "第1条（目的）"),
+        (2, "第2条（期間）"),
+    ]
+    passages = [chunk.text for chunk in split(document)]
+    assert passages[-1] == "（期間）\n\n第2条　育児休業の期間は、子が1歳に達するまでとする。"
 
 
 def test_slides_are_pages_with_notes_and_tables(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ Which is the newer one, a version number or a date in their names says where all
 one; else their dates do, which may be no more than when a file was saved.
 
 Minutes of one meeting share a title too; what tells a version from a sequel is that most of the
-older one's lines stand in the newer one still.
+older one's lines stand in the newer one still. Of rules with articles (第3条) only the numbers in them
+may differ: amounts and days are what is revised, while reports that fill in a form have no articles.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _MARK = re.compile(
 _NUMBER = re.compile(r"第\s*(\d+(?:\.\d+)*)\s*版|(?:ver\.?|version|v|rev\.?)\s*(\d+(?:\.\d+)*)")
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 _ERA_YEAR = re.compile(rf"({'|'.join(ERAS)})\s*(元|\d{{1,2}})")
+_ARTICLE = re.compile(r"^[ \t\u3000#*]*第\s*[0-9０-９一二三四五六七八九十百]+\s*条", re.M)
+_AMOUNT = re.compile(r"[0-9０-９](?:[0-9０-９.,．，]*[0-9０-９])?|[〇一二三四五六七八九十百千万]+")
 
 Age = tuple[int, ...]
 
@@ -109,6 +112,8 @@ def series_name(title: str) -> str:
 
 
 def _lines(text: str) -> frozenset[str]:
+    if len(_ARTICLE.findall(text)) > 1:
+        text = _AMOUNT.sub("0", text)
     lines = ("".join(line.split()) for line in re.split(r"[\n。]", text))
     return frozenset(line for line in lines if len(line) >= SHORTEST_LINE)
 

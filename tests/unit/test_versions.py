@@ -59,6 +59,20 @@ def test_nothing_is_guessed(rows: tuple[Row, Row]) -> None:
     assert newer(*rows) == {}
 
 
+def test_of_rules_every_amount_may_be_revised_and_of_reports_none() -> None:
+    rows = (("旅費規程", "旅費規程_2024年版.txt", ""), ("旅費規程", "旅費規程_2026年版.txt", ""))
+    rules = (
+        "第１条　日当は、１日につき２，５００円とする。\n第２条　宿泊費は、一泊一万円を上限とする。\n"
+        "第３条　帰着後７日以内に精算する。\n附則　令和６年４月１日から施行する。",
+        "第１条　日当は、１日につき３，０００円とする。\n第２条　宿泊費は、一泊一万二千円を上限とする。\n"
+        "第３条　帰着後１０日以内に精算する。\n附則　令和８年４月１日から施行する。",
+    )
+    assert newer(*rows, texts=rules) == {0: 1}
+    report = "{}月の売上は{}万円でした。\n来客は{}人でした。\n返品は{}件でした。"
+    rows = (("月報", "月報_2026年9月.txt", ""), ("月報", "月報_2026年10月.txt", ""))
+    assert newer(*rows, texts=(report.format(9, 480, 210, 3), report.format(10, 505, 198, 5))) == {}
+
+
 def test_other_words_and_other_collections_are_other_documents() -> None:
     rows = (("定例会議 2026-01-05", "a.md", ""), ("定例会議 2026-01-12", "b.md", ""))
     texts = (

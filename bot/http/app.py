@@ -15,6 +15,7 @@ import anyio
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import Route
+from starlette.types import Scope
 
 from bot.http import chat_completions, errors, operations, pages, routes
 from bot.http.auth import KeyRing
@@ -184,13 +185,26 @@ def _is_local(host: str) -> bool:
         return False
 
 
+def _asks_in_its_address(scope: Scope) -> bool:
+    return bool(scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/ask")
+
+
 def _telemetry(settings: Settings) -> TelemetryConfig:
-    """FastAPI's own OpenTelemetry, exporting as the OTEL_* variables say, or switched off."""
+    """FastAPI's own OpenTelemetry, exporting as the OTEL_* variables say, or switched off.
+
+    A span holds the address of its request, and a log record what was wrong with it: the text of
+    questions leaves only where it may be logged.
+    """
     if settings.telemetry:
         if find_spec("opentelemetry.sdk") is None:
             raise SettingsError(
                 "KIKU_TELEMETRY には OpenTelemetry のパッケージが要りますが、入っていません。",
                 hint="pip install 'kiku[otel]' で入れてください。",
             )
-        return {"auto_configure": True}
+        told = settings.log_questions
+        return {
+            "auto_configure": True,
+            "logs": told,
+            "exclude": None if told else _asks_in_its_address,
+        }
     return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}

@@ -24,7 +24,7 @@ LEVELS = 4
 LONGEST_HEADING = 60
 GAP = 1.7  # a step between lines of so many usual steps begins a paragraph
 
-_WIDE = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6]")
+WIDE = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6]")
 _SENTENCE_END = re.compile(r"[。．！？!?：:；;][」』）)】]*$")
 _PAGE_NUMBER = re.compile(
     r"[-‐–—―~〜・( （\[]*(?:p\.?|page|ページ|頁)?\s*\d{1,4}\s*"
@@ -225,7 +225,7 @@ class _Writer:
 
 def joint(before: str, after: str) -> str:
     """What joins two halves of a wrapped line: nothing beside a wide character, else a space."""
-    return "" if _WIDE.match(before[-1:]) or _WIDE.match(after[:1]) else " "
+    return "" if WIDE.match(before[-1:]) or WIDE.match(after[:1]) else " "
 
 
 def _usual_step(lines: Sequence[Line]) -> float:

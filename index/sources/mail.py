@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from email import policy
 from email.errors import MessageError
@@ -11,23 +9,16 @@ from email.message import EmailMessage, MIMEPart
 from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 from functools import partial
-from itertools import pairwise
 
 from index.errors import UnreadableDocument
 from index.records import Skipped
 from index.sources.archive import nested
 from index.sources.encoding import clean, decode
-from index.sources.layout import joint
 from index.sources.types import Limits, Part
+from index.sources.wrapped import unwrapped
 
-WRAPPED_FROM = 60  # columns from which on a line may have been cut by the mail program
 MOST_PARTS = 500
 HEAD = (("From", "差出人"), ("To", "宛先"), ("Cc", "Cc"), ("Date", "日時"))
-
-_ENDS = re.compile(r"[。．.！？!?：:；;」』）)】…ー―─=_*-]$")
-_APART = re.compile(
-    r"[\s　>＞|・●○■□◆◇※★→*#=_─━-]|[-*•]|[(（]?[0-9０-９①-⑳]{1,3}[.．)）、]|https?://"
-)
 
 
 def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
@@ -45,29 +36,6 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
         text = clean("\n\n".join(part for part in (subject, head, body) if part))
         yield Part(text, subject, date=_date(message), encoding=encoding)
     yield from _attachments(message, limits)
-
-
-def unwrapped(text: str) -> str:
-    """The text with lines joined that a mail program cut: long ones that end in no sentence."""
-    lines = text.split("\n")
-    joined = lines[:1]
-    for above, line in pairwise(lines):
-        cut = (
-            _columns(above) >= WRAPPED_FROM
-            and not _ENDS.search(above.rstrip())
-            and line.strip()
-            and not _APART.match(line)
-            and not _APART.match(above)
-        )
-        if cut:
-            joined[-1] = joined[-1].rstrip() + joint(above.rstrip(), line) + line
-        else:
-            joined.append(line)
-    return "\n".join(joined)
-
-
-def _columns(line: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
 
 
 def _header(message: EmailMessage, field: str) -> str:

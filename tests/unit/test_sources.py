@@ -14,9 +14,9 @@ from index.records import DEFAULT_COLLECTION, Document
 from index.sources import Limits, Rules, SourceFile, discover, load, read_rules
 from index.sources.dates import iso_date
 from index.sources.encoding import decode
-from index.sources.mail import unwrapped
 from index.sources.ruby import without_ruby
 from index.sources.word_numbers import format_number, kanji_number
+from index.sources.wrapped import rejoined, unwrapped
 
 JAPANESE = (
     "Kubernetesのコンテナランタイムは、コンテナの実行を担当するソフトウェアです。\n"
@@ -245,6 +245,40 @@ def test_wrapped_lines_of_a_mail() -> None:
     assert unwrapped(f"{wide}\n・項目") == f"{wide}\n・項目"
     latin = "This sentence was wrapped by a mail program at the seventy-second"
     assert unwrapped(f"{latin}\ncolumn.") == f"{latin} column."
+
+
+WRAPPED = """（目的）
+第１条　この規程は、役員および従業員が業務のために出張する場合の旅費について、その支給基準お
+よび手続を定めることを目的とする。
+（日当）
+第２条　出張の日当は、次の各号に掲げるとおりとし、これによりがたいときは、所属長と人事部長が協
+議する
+第３条　宿泊費は実費とする。
+２　前項にかかわらず、東京都区内に宿泊する場合は、１泊につき１万５千円を上限とし、領収書を添え
+る。
+"""
+
+
+def test_wrapped_lines_of_a_text() -> None:
+    joined = rejoined(WRAPPED)
+    assert "その支給基準および手続を定めることを目的とする。\n（日当）\n第２条" in joined
+    assert "協議する\n第３条　宿泊費は実費とする。\n２　前項" in joined
+    assert joined.endswith("領収書を添える。\n")
+    assert joined.count("\n") == WRAPPED.count("\n") - 3
+    unmarked = WRAPPED + "この行は長く、折り返していない文書であることを示す。" * 3
+    assert rejoined(unmarked) == unmarked
+    short = "一行目は短い\n二行目も短い\n"
+    assert rejoined(short) == short
+    latin = "$ kubectl get pods --all-namespaces --output=wide --sort-by=.metadata\nNAME READY\n"
+    assert rejoined(latin) == latin
+
+
+def test_a_log_is_left_line_by_line(tmp_path: Path) -> None:
+    said = "夜間の一括処理を開始しました、対象は全部で一万二千件の受注データと三千件の発注デー"
+    dated = f"2026年11月2日 {said}\n" * 2
+    assert document(tmp_path, "a.txt", dated).text == dated
+    assert document(tmp_path, "a.log", f"{said}\n" * 2).text == f"{said}\n" * 2
+    assert document(tmp_path, "b.txt", f"{said}\n" * 2).text == said * 2 + "\n"
 
 
 @pytest.mark.parametrize(

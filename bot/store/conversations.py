@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, text
+from sqlalchemy import ColumnElement, Table, delete, func, select, text, update
 from sqlalchemy.orm import Session, selectinload
 
 from bot.records import Answer, Citation, Question, Turn
@@ -95,7 +95,9 @@ class Store:
         self.database.close()
 
     def check(self) -> None:
-        """Raises StoreUnavailable when the database does not answer."""
+        """Raises StoreUnavailable when the database does not answer. Where nobody asks anything, the
+        probes that call this see to the retention time."""
+        self._clean()
         with self.database.read() as session:
             session.execute(text("SELECT 1 FROM conversations LIMIT 1"))
 
@@ -216,12 +218,29 @@ class Store:
             session.execute(delete(SlackQuestionRow).where(SlackQuestionRow.lane.in_(going)))
             if before is not None:
                 _forget_finished_slack_questions(session, before)
-            return _deleted(session, delete(ConversationRow).where(*matches))
+            count = _deleted(session, delete(ConversationRow).where(*matches))
+        self.database.wipe()
+        return count
 
     def forget_answer(self, answer_id: str) -> bool:
         """Removes one question and its answer; the rest of the conversation stays."""
         with self.database.write() as session:
-            return _deleted(session, delete(AnswerRow).where(AnswerRow.id == answer_id)) > 0
+            count = _deleted(session, delete(AnswerRow).where(AnswerRow.id == answer_id))
+        self.database.wipe()
+        return count > 0
+
+    def move_answer(self, answer_id: str, conversation_id: str) -> None:
+        """Lets another conversation go on from an answer: one that was private and is published."""
+        now = datetime.now(UTC)
+        with self.database.write() as session:
+            owner = session.scalar(select(AnswerRow.asker).where(AnswerRow.id == answer_id))
+            if owner is None:
+                return
+            values = {"id": storable(conversation_id), "channel": "slack", "owner": owner}
+            moments = {"created_at": now, "updated_at": now}
+            session.connection().execute(self._touch, values | moments)
+            moved = update(AnswerRow).where(AnswerRow.id == answer_id)
+            session.execute(moved.values(conversation_id=values["id"]))
 
     def judged(self) -> Iterator[tuple[tuple[Turn, ...], StoredAnswer]]:
         """Every answer that was rated or found nothing, oldest first, with the turns before it."""

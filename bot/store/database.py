@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
@@ -83,6 +83,17 @@ class Database:
         with _explained(self._engine.url), self._line, writer.begin() as session:
             yield session
 
+    def wipe(self) -> None:
+        """Takes what was deleted out of SQLite's journal too, as far as nobody reads it just now."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        with (
+            _explained(self._engine.url),
+            self._line,
+            closing(self._engine.raw_connection()) as raw,
+        ):
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def insert(self, table: type[Base] | Table) -> Any:
         """An INSERT that knows `on_conflict_do_nothing`, which is spelled by dialect."""
         if self._engine.dialect.name == "postgresql":
@@ -136,6 +147,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     _switch_to_wal(connection)
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten, not unlinked
 
 
 def _switch_to_wal(connection: Any) -> None:

@@ -154,6 +154,20 @@ def _age(store: Store, conversation: str, days: int) -> None:
         )
 
 
+def test_what_is_forgotten_is_not_left_in_the_files(tmp_path: Path) -> None:
+    def traces() -> int:
+        return sum(path.read_bytes().count("内緒の相談".encode()) for path in tmp_path.iterdir())
+
+    with closing(Store.open(f"sqlite:///{tmp_path}/kiku.sqlite")) as store:
+        for number in range(50):
+            ask(store, f"a{number}", f"内緒の相談{number}", conversation=f"c{number % 2}")
+        assert traces() >= 50
+        assert store.forget_answer("a0")
+        assert store.forget(conversation_id="c0") == 1
+        assert store.forget(before=datetime.now(UTC) + timedelta(days=1)) == 1
+        assert traces() == 0
+
+
 def test_forget_before_goes_by_the_last_use(store: Store) -> None:
     ask(store, "a1", conversation="old")
     ask(store, "a2", conversation="new")
@@ -174,6 +188,17 @@ def test_retention_is_applied_when_the_store_opens(tmp_path: Path) -> None:
     assert second.conversation("old") is None
     assert second.conversation("new") is not None
     second.close()
+
+
+def test_retention_is_applied_where_nobody_asks(tmp_path: Path) -> None:
+    with closing(Store.open(f"sqlite:///{tmp_path}/kiku.sqlite", retention_days=7)) as store:
+        ask(store, "a1", conversation="old")
+        _age(store, "old", 8)
+        store.check()
+        assert store.conversation("old") is not None, "once a day is enough"
+        store._cleaned -= timedelta(days=1)
+        store.check()
+        assert store.conversation("old") is None
 
 
 def test_insights_count_by_day_and_by_text(store: Store) -> None:

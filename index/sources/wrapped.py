@@ -12,7 +12,7 @@ WRAPPED_FROM = 60  # columns from which on a line may have been cut
 MARGIN = 100  # columns up to which a text may have been wrapped by hand or by an editor
 SHORT_OF = 4  # columns that a cut line may lack: no line begins with 。 or ends with （
 
-_ENDS = re.compile(r"[。．.！？!?：:；;」』）)】…ー―─=_*-]$")
+_ENDS = re.compile(r"[。．.！？!?：:；;」』）)】…―─=_*-]$|ーー$")
 _APART = re.compile(
     r"[\s　>＞|・●○■□◆◇※★→*#=_─━-]|[-*•]|[(（]?[0-9０-９①-⑳]{1,3}[.．)）、]|https?://"
 )

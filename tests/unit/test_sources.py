@@ -241,6 +241,8 @@ def test_wrapped_lines_of_a_mail() -> None:
     wide = "来週の日曜日に、ファイルサーバーの入れ替え作業を行います。作業中は共有"
     assert unwrapped(f"{wide}\nフォルダーを使えません。") == f"{wide}フォルダーを使えません。"
     assert unwrapped(f"{wide}\n\n別の段落") == f"{wide}\n\n別の段落"
+    katakana = wide.replace("作業中は共有", "対象のサーバー")
+    assert unwrapped(f"{katakana}\nを使えません。") == f"{katakana}を使えません。"
     assert unwrapped("短い行\n次の行") == "短い行\n次の行"
     assert unwrapped(f"{wide}\n・項目") == f"{wide}\n・項目"
     latin = "This sentence was wrapped by a mail program at the seventy-second"

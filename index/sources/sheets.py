@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -17,6 +18,11 @@ from index.sources.tables import sheet_lines
 from index.sources.types import Limits, Part
 
 WIDEST = 500  # columns
+LONGEST_FORM = 255  # characters of a number's format; Excel takes no more
+PIECE = 2**20  # bytes of a sheet looked through at a time
+_MERGED = re.compile(rb'mergeCell[^>]{0,40}?ref="([A-Z]{1,3})([0-9]{1,7}):[A-Z]{1,3}([0-9]{1,7})"')
+_WORDS = r'(?:"[^"]*"|\\.|_.|[¥￥$€円%/ -])*'  # what a number's format writes as it stands
+_NUMBER = re.compile(rf"({_WORDS})([#,0?]*[0?])(?:\.([0?#]+))?({_WORDS})(?:;.*)?")
 LOCKED = "パスワードで保護されています。保護を外して保存し直してください。"
 
 
@@ -84,9 +90,71 @@ def compose(
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:
+    """The rows of a sheet; what stands in a merged cell stands in each of its rows that hold more."""
     sheet.reset_dimensions()  # a file may claim a million rows, or one
-    for row in sheet.iter_rows(values_only=True):
-        yield [shown(value) for value in row[:WIDEST]]
+    merged = _merged(sheet)
+    above: dict[int, tuple[int, str]] = {}  # column → last row of the merged cell, its words
+    for number, row in enumerate(sheet.iter_rows(), 1):
+        cells = [_formatted(cell) for cell in row[:WIDEST]]
+        if merged:
+            above = {column: cell for column, cell in above.items() if cell[0] >= number}
+            if any(cells) and above:
+                cells += [""] * (max(above) + 1 - len(cells))
+                for column, (_, text) in above.items():
+                    cells[column] = cells[column] or text
+            for column, text in enumerate(cells):
+                if last := merged.get((number, column)):
+                    above[column] = last, text
+        yield cells
+
+
+def _merged(sheet: Any) -> Mapping[tuple[int, int], int]:
+    """(row from 1, column from 0) of the first cell of a merged one → its last row, for those of
+    several rows. openpyxl tells them only of sheets that it holds in memory as a whole."""
+    from openpyxl.utils import column_index_from_string
+
+    found: dict[tuple[int, int], int] = {}
+    left = b""
+    with sheet._get_source() as source:
+        while piece := source.read(PIECE):
+            for column, first, last in _MERGED.findall(left + piece):
+                place = column_index_from_string(column.decode()) - 1
+                if int(first) < int(last) and place < WIDEST:
+                    found[int(first), place] = int(last)
+            left = piece[-100:]
+    return found
+
+
+def _formatted(cell: Any) -> str:
+    """A cell of openpyxl as people see it."""
+    value = cell.value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return shown(value)
+    try:
+        return number_shown(value, cell.number_format)
+    except (IndexError, KeyError, AttributeError):  # a style that the file does not hold
+        return shown(value)
+
+
+def number_shown(value: float, form: str) -> str:
+    """A number in a format of Excel (`#,##0"円"`, `0.0%`, `0000`); in an unusual one as it is."""
+    match = _NUMBER.fullmatch(form) if len(form) <= LONGEST_FORM else None
+    if not match or not 0 <= value < 1e15:
+        return shown(value)
+    before, core, decimals, after = match[1], match[2], match[3] or "", match[4]
+    if "%" in before + after:
+        value *= 100
+    digits = f"{value:{',' if ',' in core else ''}.{len(decimals)}f}"
+    if optional := len(decimals) - len(decimals.rstrip("#?")):
+        whole, _, fraction = digits.partition(".")
+        fraction = fraction[:-optional] + fraction[-optional:].rstrip("0")
+        digits = f"{whole}.{fraction}" if fraction else whole
+    return f"{_literally(before)}{digits.zfill(core.count('0'))}{_literally(after)}".strip()
+
+
+def _literally(words: str) -> str:
+    """The words that a format writes: without quotes, and `_x` a space as wide as x."""
+    return re.sub(r'"([^"]*)"|\\(.)|_(.)', lambda m: " " if m[3] else m[1] or m[2] or "", words)
 
 
 def _at_most(most: int, rows: Iterable[list[str]]) -> Iterator[list[str]]:

@@ -10,6 +10,7 @@ import pytest
 
 from index.records import Document
 from index.sources import Limits, Loaded, Loader, Rules, discover, load, read_rules
+from index.sources.sheets import number_shown
 from index.split import split
 from tests import samples
 
@@ -128,6 +129,52 @@ def test_sheets_name_every_cell_by_its_column(tmp_path: Path, suffix: str) -> No
     assert "品名: プロジェクター | 台数: 3 | 更新日: 2025-10-01" in text
     assert "担当: 情報システム課" in text
     assert "見せない" not in text
+
+
+def test_merged_cells_and_numbers_of_a_sheet_are_those_that_people_see(tmp_path: Path) -> None:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (
+        ("内線番号一覧",), (), ("部署", "氏名", "内線"), ("総務部", "山本", 12), (None, "小林", 345), (),
+        ("人事部", "高木", 1), (None, None, None), (None, "中村", 2),
+    ):  # fmt: skip
+        sheet.append(row)
+    for place in ("A1:C2", "A4:A5", "A7:A9"):
+        sheet.merge_cells(place)
+    for place in ("C4", "C5"):
+        sheet[place].number_format = "0000"
+    book.save(tmp_path / "tel.xlsx")
+    assert only(loaded(tmp_path, "tel.xlsx", (tmp_path / "tel.xlsx").read_bytes())).text == (
+        "Sheet\n\n内線番号一覧\n部署: 総務部 | 氏名: 山本 | 内線: 0012\n部署: 総務部 | 氏名: 小林 | 内線: 0345\n"
+        "人事部 | 高木 | 1\n人事部 | 中村 | 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "shown"),
+    [
+        (18000, '#,##0"円"', "18,000円"),
+        (0.1, "0%", "10%"),
+        (0.0825, "0.0%", "8.2%"),
+        (4200.5, "#,##0", "4,200"),
+        (4200.5, "General", "4200.5"),
+        (1234.5, "¥#,##0.00", "¥1,234.50"),
+        (1234.5, "#,##0.##", "1,234.5"),
+        (3, "#,##0.##", "3"),
+        (12, "00000", "00012"),
+        (5, "#,##0_ ;[Red]\\-#,##0\\ ", "5"),
+        (-5, "#,##0_ ;[Red]\\-#,##0\\ ", "-5"),
+        (3, '"第"0"回"', "第3回"),
+        (0.5, "# ?/?", "0.5"),
+        (3.0, "@", "3"),
+        (float("nan"), "0", "nan"),
+    ],
+)
+def test_numbers_in_the_formats_of_excel(value: float, form: str, shown: str) -> None:
+    assert number_shown(value, form) == shown
 
 
 @pytest.mark.parametrize(

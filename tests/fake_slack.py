@@ -24,19 +24,53 @@ from urllib.parse import parse_qs, urlencode
 from uuid import uuid4
 
 import uvicorn
+import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from bot.slack.manifest import required_scopes
+from bot.slack.manifest import manifest, required_scopes
 from tests.fake_slack_blocks import check_message, check_view, words_of
 
 TEAM, BOT_USER, BOT_ID = "T0HOME", "U0KIKU", "B0KIKU"
 BOT_TOKEN, APP_TOKEN, SIGNING_SECRET = "xoxb-fake", "xapp-fake", "fake-signing-secret"
-TEXT_CHARS = 40_000
+TEXT_CHARS = 4_000
+MARKDOWN_CHARS = 12_000
 
+# What each event is subscribed to with, in the manifest, and the scope that it needs.
+MESSAGES = {
+    "channel": ("message.channels", "channels:history"),
+    "group": ("message.groups", "groups:history"),
+    "im": ("message.im", "im:history"),
+    "mpim": ("message.mpim", "mpim:history"),
+}
+EVENTS = {
+    "app_mention": ("app_mention", "app_mentions:read"),
+    "app_home_opened": ("app_home_opened", ""),
+    "assistant_thread_started": ("assistant_thread_started", "assistant:write"),
+}
+# By the kind of channel: `channels:read` is of public ones.
+KINDS = {"channel": "channels", "group": "groups", "im": "im", "mpim": "mpim"}
+# Calls a minute, of a method in a workspace: tiers 2, 3 and 4.
+TIERS = {
+    "chat.startStream": 20,
+    "chat.stopStream": 20,
+    "chat.update": 50,
+    "chat.delete": 50,
+    "reactions.add": 50,
+    "reactions.remove": 50,
+    "conversations.info": 50,
+    "conversations.replies": 50,
+    "conversations.history": 50,
+    "chat.appendStream": 100,
+    "users.info": 100,
+    "views.open": 100,
+    "views.publish": 100,
+    "assistant.threads.setTitle": 100,
+    "assistant.threads.setSuggestedPrompts": 100,
+}
 SCOPES = {
     "chat.postMessage": "chat:write",
     "chat.postEphemeral": "chat:write",
@@ -48,9 +82,9 @@ SCOPES = {
     "reactions.add": "reactions:write",
     "reactions.remove": "reactions:write",
     "users.info": "users:read",
-    "conversations.info": "channels:read",
-    "conversations.replies": "channels:history",
-    "conversations.history": "channels:history",
+    "conversations.info": "{kind}:read",
+    "conversations.replies": "{kind}:history",
+    "conversations.history": "{kind}:history",
     "assistant.threads.setStatus": "chat:write",
     "assistant.threads.setTitle": "assistant:write",
     "assistant.threads.setSuggestedPrompts": "assistant:write",
@@ -110,6 +144,8 @@ class FakeSlack:
         self, *, ack_seconds: float = 3.0, burst: int = 20, per_second: float = 1.0
     ) -> None:
         """`burst` and `per_second`: messages that one channel takes before 429."""
+        self._manifest = yaml.safe_load(manifest())
+        self.subscribed = set(self._manifest["settings"]["event_subscriptions"]["bot_events"])
         self.scopes = set(required_scopes())
         self.people: dict[str, dict[str, Any]] = {}
         self.channels: dict[str, Channel] = {}
@@ -122,6 +158,7 @@ class FakeSlack:
         self.statuses: list[tuple[str, str, str]] = []
         self.titles: dict[str, str] = {}
         self.prompts: list[dict[str, Any]] = []
+        self.older_view = False  # `assistant_view` instead of `agent_view`
         self.tokens = {BOT_TOKEN: TEAM}
         self.post_tokens: set[str] = set()
         self.ack_seconds = ack_seconds
@@ -251,9 +288,12 @@ class FakeSlack:
     def event(
         self, event: dict[str, Any], *, event_id: str = "", shared: bool = False
     ) -> dict[str, Any]:
-        """Sends an event over the socket."""
+        """Sends an event over the socket, where the app has subscribed to it and may see it."""
         body = self.event_body(event, event_id=event_id, shared=shared)
-        self.send("events_api", body)
+        kind = event["type"]
+        name, scope = MESSAGES[event["channel_type"]] if kind == "message" else EVENTS[kind]
+        if name in self.subscribed and scope in {"", *self.scopes}:
+            self.send("events_api", body)
         return body
 
     def event_body(
@@ -273,8 +313,10 @@ class FakeSlack:
         }
 
     def command(self, text: str, *, user: str = "U1", channel: str = "C1") -> Envelope:
+        [declared] = self._manifest["features"]["slash_commands"]
+        assert "commands" in self.scopes
         body = {
-            "command": "/kiku",
+            "command": declared["command"],
             "text": text,
             "user_id": user,
             "team_id": TEAM,
@@ -286,8 +328,10 @@ class FakeSlack:
         return self.send("slash_commands", body)
 
     def shortcut(self, channel: str, ts: str, *, user: str = "U2") -> Envelope:
+        [declared] = self._manifest["features"]["shortcuts"]
+        assert (declared["type"], declared["name"]) == ("message", "この質問にKikuで答える")
         return self.send("interactive", self._interaction("message_action", channel, user) | {
-            "callback_id": "answer_message",
+            "callback_id": declared["callback_id"],
             "message": self._message(channel, ts),
             "action_ts": self._ts(),
         })  # fmt: skip
@@ -310,7 +354,9 @@ class FakeSlack:
         self.event({"type": "app_home_opened", "user": user, **place})
 
     def open_assistant(self, user: str = "U1", channel: str = "D1") -> str:
-        """Somebody opens the assistant pane: a thread with a root of its own begins."""
+        """Somebody opens the assistant pane of an app with `assistant_view`: a thread with a root
+        of its own begins. Apps with `agent_view` get `app_home_opened` instead."""
+        self.older_view = True
         ts = self.say(channel, "New Assistant Thread", user=BOT_USER, deliver=False)
         thread = {"user_id": user, "channel_id": channel, "thread_ts": ts, "context": {}}
         place = {"assistant_thread": thread, "event_ts": self._ts()}
@@ -466,6 +512,7 @@ class FakeSlack:
         secret: str = SIGNING_SECRET,
         age: float = 0.0,
         form: bool = False,
+        attempt: int = 0,
     ) -> int:
         """Sends an event as Slack does to a Request URL; gives the HTTP status."""
         body = (urlencode(payload) if form else json.dumps(payload)).encode()
@@ -477,6 +524,8 @@ class FakeSlack:
             "X-Slack-Request-Timestamp": stamp,
             "X-Slack-Signature": f"v0={digest.hexdigest()}",
         }
+        if attempt:
+            headers |= {"X-Slack-Retry-Num": str(attempt), "X-Slack-Retry-Reason": "http_timeout"}
         try:
             with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as response:
                 return int(response.status)
@@ -564,9 +613,13 @@ class FakeSlack:
             return {"url": f"ws://127.0.0.1:{self.port}/link?ticket={uuid4()}"}
         if token not in self.tokens:
             raise Refused("invalid_auth")
-        if SCOPES.get(method, "") not in {"", *self.scopes}:
+        place = self.channels.get(str(arguments.get("channel", "")))
+        needed = SCOPES.get(method, "").format(kind=KINDS[place.kind if place else "channel"])
+        if needed not in {"", *self.scopes}:
             provided = ",".join(sorted(self.scopes))
-            raise Refused("missing_scope", needed=SCOPES[method], provided=provided)
+            raise Refused("missing_scope", needed=needed, provided=provided)
+        if tier := TIERS.get(method):
+            self._take_turn(method, tier, tier / 60)
         if method == "chat.postMessage":
             self.post_tokens.add(token)
         handler = getattr(self, "_do_" + method.replace(".", "_"), None)
@@ -584,7 +637,7 @@ class FakeSlack:
 
     def _do_chat_postMessage(self, arguments: dict[str, Any]) -> dict[str, Any]:
         channel = self._writable(arguments)
-        self._take_turn(channel.id)
+        self._take_turn(channel.id, self._burst, self._per_second)
         message = self._new_message(channel, arguments)
         channel.messages.append(message)
         return {"channel": channel.id, "ts": message["ts"], "message": message}
@@ -603,13 +656,18 @@ class FakeSlack:
 
     def _do_chat_update(self, arguments: dict[str, Any]) -> dict[str, Any]:
         message = self._own(arguments)
+        if message.get("streaming"):
+            raise Refused("streaming_state_conflict")
         self._check_content(arguments)
         message.update({name: arguments[name] for name in ("text", "blocks") if name in arguments})
         message["edited"] = {"user": BOT_USER, "ts": self._ts()}
         return {"channel": arguments["channel"], "ts": arguments["ts"]}
 
     def _do_chat_delete(self, arguments: dict[str, Any]) -> None:
-        self.channels[arguments["channel"]].messages.remove(self._own(arguments))
+        message = self._own(arguments)
+        if message.get("streaming"):
+            raise Refused("cant_delete_message")
+        self.channels[arguments["channel"]].messages.remove(message)
 
     def _do_reactions_add(self, arguments: dict[str, Any]) -> None:
         message = self._message(arguments["channel"], arguments["timestamp"])
@@ -677,7 +735,8 @@ class FakeSlack:
             one["title"] and one["message"] for one in prompts
         ):
             raise Refused("invalid_arguments")
-        self.prompts.append(arguments)
+        if bool(arguments.get("thread_ts")) == self.older_view:  # else it fails silently
+            self.prompts.append(arguments)
 
     def _do_chat_startStream(self, arguments: dict[str, Any]) -> dict[str, Any]:
         channel = self._writable(arguments)
@@ -685,7 +744,7 @@ class FakeSlack:
             raise Refused("invalid_thread_ts")
         if channel.kind != "im" and not arguments.get("recipient_user_id"):
             raise Refused("missing_recipient_user_id")
-        self._take_turn(channel.id)
+        self._take_turn(channel.id, self._burst, self._per_second)
         message = self._new_message(channel, {**arguments, "text": " "}) | {"streaming": True}
         message["text"] = ""
         self._append(message, arguments)
@@ -700,8 +759,8 @@ class FakeSlack:
         message = self._stream(arguments)
         self._append(message, arguments)
         if arguments.get("blocks"):
-            if error := check_message(arguments["blocks"]):
-                raise Refused(error)
+            if error := check_message(arguments["blocks"], len(message["text"])):
+                raise Refused(error.partition(":")[0], detail=error)
             message["blocks"] = arguments["blocks"]
         if arguments.get("metadata"):
             message["metadata"] = arguments["metadata"]
@@ -712,7 +771,7 @@ class FakeSlack:
         added = arguments.get("markdown_text") or ""
         for chunk in arguments.get("chunks") or []:
             added += chunk["text"]
-        if len(added) > 12_000:
+        if len(message["text"]) + len(added) > MARKDOWN_CHARS:
             raise Refused("msg_too_long")
         message["text"] += added
 
@@ -758,7 +817,7 @@ class FakeSlack:
         if thread and not any(one["ts"] == thread for one in channel.messages):
             raise Refused("thread_not_found")
         kept = {
-            name: arguments[name] for name in ("text", "blocks", "metadata") if name in arguments
+            name: arguments[name] for name in ("text", "blocks", "metadata") if arguments.get(name)
         }
         place = {"thread_ts": thread} if thread else {}
         bot = {"user": BOT_USER, "bot_id": BOT_ID, "app_id": "A0KIKU"}
@@ -771,18 +830,18 @@ class FakeSlack:
             raise Refused("no_text")
         if len(text) > TEXT_CHARS:
             raise Refused("msg_too_long")
-        if blocks is not None and (error := check_message(blocks)):
+        if blocks and (error := check_message(blocks)):
             raise Refused(error.partition(":")[0], detail=error)
 
-    def _take_turn(self, channel: str) -> None:
-        """One message a second and channel, with short bursts."""
+    def _take_turn(self, name: str, burst: float, per_second: float) -> None:
+        """For a channel, one message a second with short bursts; for a method, what its tier says."""
         now = time.monotonic()
-        left, since = self._allowance.get(channel, (float(self._burst), now))
-        left = min(float(self._burst), left + (now - since) * self._per_second)
+        left, since = self._allowance.get(name, (float(burst), now))
+        left = min(float(burst), left + (now - since) * per_second)
         if left < 1:
-            self._allowance[channel] = (left, now)
+            self._allowance[name] = (left, now)
             raise Refused("ratelimited")
-        self._allowance[channel] = (left - 1, now)
+        self._allowance[name] = (left - 1, now)
 
     def _own(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._readable(arguments)

@@ -17,9 +17,10 @@ class Invalid(Exception):
     """A block that Slack would refuse; says where."""
 
 
-def check_message(blocks: list[dict[str, Any]]) -> str:
-    """The error with which Slack would refuse these blocks of a message; empty for none."""
-    if len(json.dumps(blocks, ensure_ascii=False)) > MESSAGE_CHARS:
+def check_message(blocks: list[dict[str, Any]], above: int = 0) -> str:
+    """The error with which Slack would refuse these blocks of a message; empty for none. `above`:
+    characters that were streamed into the message before."""
+    if len(json.dumps(blocks, ensure_ascii=False)) + above > MESSAGE_CHARS:
         return "msg_blocks_too_long"
     return _check(blocks, MESSAGE_BLOCKS, MESSAGE_TYPES)
 

@@ -20,7 +20,7 @@ Block = dict[str, Any]
 # Slack says 50 blocks and nothing of their size, and refuses more than about 13,000 characters of
 # blocks with msg_blocks_too_long (https://github.com/slackapi/bolt-js/issues/2509).
 MESSAGE_CHARS = 11_500
-NOTIFICATION_CHARS = 3_000
+NOTIFICATION_CHARS = 3_000  # `text` of more than 4,000 is refused with msg_too_long
 ANSWER_CHARS = 3_000
 QUOTE_CHARS = 1_200
 LABEL_CHARS = 150
@@ -59,8 +59,7 @@ def answer_message(
     """
     texts = SLACK[answer.language]
     head = [note_block(*notes)] if notes else []
-    if not said:
-        head.append(_answer_block(answer))
+    head.append(_answer_block(answer))
     tail = [_feedback_block(answer, texts)]
     if publish:
         tail.append(_publish_block(answer, texts))
@@ -68,6 +67,8 @@ def answer_message(
         blocks = [*head, *_citation_blocks(answer, texts, public_url, count, context), *tail]
         if len(json.dumps(blocks, ensure_ascii=False)) <= MESSAGE_CHARS:
             break
+    if said:  # what stands above counts all the same
+        blocks.pop(len(head) - 1)
     return plain(_readable(answer.answer)), blocks
 
 
@@ -77,9 +78,12 @@ def text_message(text: str) -> tuple[str, list[Block]]:
 
 
 def plain(text: str, limit: int = NOTIFICATION_CHARS) -> str:
-    """`text` for fields that Slack interprets: without mentions, links, or emoji names."""
-    escaped = cut(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _EMOJI.sub(":\u2060", escaped)  # a word joiner: invisible, and no longer an emoji
+    """`text` for fields that Slack interprets: without mentions, links, or emoji names; no longer
+    than `limit` as it is sent."""
+    shown = cut(text, limit)
+    while len(escaped := _harmless(shown)) > limit:
+        shown = cut(shown, len(shown) * limit // len(escaped) - 1)
+    return escaped
 
 
 def streamed(sentence: str) -> str:
@@ -133,6 +137,11 @@ def linked(label: str, own: str, page: str, public_url: str) -> Block:
     """A label that leads to the address `own`, else to a `page` of the service, if to anywhere."""
     url = _address(own, page, public_url)
     return {"type": "link", "url": url, "text": label} if url else words(label)
+
+
+def _harmless(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _EMOJI.sub(":\u2060", escaped)  # a word joiner: invisible, and no longer an emoji
 
 
 def _address(own: str, page: str, public_url: str) -> str:

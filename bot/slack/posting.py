@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ SLACK_ERRORS = (SlackClientError, OSError, HTTPException)
 METADATA = "kiku_reply"
 HOURGLASS = "hourglass_flowing_sand"
 TIMEOUT_SECONDS = 15
+NOTICE_SECONDS = 3  # how long an answer waits for Slack to take a status line
 RESPONSES_PER_PAGE = 200
 
 # Nobody can be told anything there any more.
@@ -42,6 +43,8 @@ _TOO_BIG = frozenset(
     "msg_too_long msg_blocks_too_long invalid_blocks invalid_blocks_format".split()
 )
 _NO_MESSAGE = frozenset("message_not_found cant_update_message edit_window_closed".split())
+# What chat.update and chat.delete say of a message whose stream nobody has closed.
+_STREAMING = frozenset("streaming_state_conflict cant_delete_message".split())
 # Slack may or may not have done it.
 _UNCERTAIN = frozenset(
     "fatal_error internal_error service_unavailable request_timeout accesslimited".split()
@@ -73,17 +76,18 @@ class Poster:
         self._ledger = ledger
         self._clients = clients
 
-    def post(self, job: Job, reply: Reply, *, replaces: str = "") -> bool:
+    def post(self, job: Job, reply: Reply, *, replaces: str = "") -> str | None:
         """Posts in the thread of the job, in place of the message `replaces` where there is one.
 
-        False when another process has taken the job over.
+        Gives the timestamp of the message, empty for one that only one person sees; None when
+        another process has taken the job over.
         """
         if not self._ledger.posting(job, reply.answer_id):
-            return False
+            return None
         client = self._client(job)
         if reply.only_for:
             if replaces:
-                _delete(client, job.channel, replaces)
+                _change(client, "chat_delete", job.channel, replaces)
             self._whisper(client, job, reply)
             ts = ""
         else:
@@ -92,7 +96,7 @@ class Poster:
             )
             ts = ts or self._say(once(client), job, reply)
         self._ledger.finish(job.number, reply_ts=ts, answer_id=reply.answer_id)
-        return True
+        return ts
 
     def respond(self, job: Job, reply: Reply, *, to_channel: bool = False) -> None:
         """Answers an interaction through its own address, which works for 30 minutes even where
@@ -120,7 +124,7 @@ class Poster:
     def delete(self, job: Job, ts: str) -> None:
         """Takes a reply back, and closes the job."""
         if ts:
-            _delete(self._client(job), job.channel, ts)
+            _change(self._client(job), "chat_delete", job.channel, ts)
         self._ledger.finish(job.number)
 
     def _client(self, job: Job) -> WebClient:
@@ -134,38 +138,22 @@ class Poster:
             "unfurl_links": False,
             "unfurl_media": False,
         }
-        try:
-            response = client.chat_postMessage(text=reply.text, blocks=reply.blocks, **place)
-        except SlackApiError as error:
-            if code_of(error) not in _TOO_BIG:
-                raise
-            log.error("slack_blocks_refused", job=job.number, reason=code_of(error))
-            response = client.chat_postMessage(text=reply.text, **place)
+        response = _fitting(job, reply, partial(client.chat_postMessage, **place))
         return str(response["ts"])
 
     def _whisper(self, client: WebClient, job: Job, reply: Reply) -> None:
         # In a thread that nobody has replied to yet, Slack shows it to nobody.
         thread = job.request.get("thread_ts")
-        client.chat_postEphemeral(
-            channel=job.channel,
-            user=reply.only_for,
-            thread_ts=None if thread == job.ts else thread,
-            text=reply.text,
-            blocks=reply.blocks,
-        )
+        thread = None if thread == job.ts else thread
+        place: dict[str, Any] = {"channel": job.channel, "thread_ts": thread}
+        whisper = partial(client.chat_postEphemeral, user=reply.only_for, **place)
+        _fitting(job, reply, whisper)
 
     def _update(self, client: WebClient, job: Job, reply: Reply, ts: str) -> str:
         """The message that was changed; empty where it is gone."""
-        if job.recovered:
-            with suppress(SlackApiError):  # an answer that was being streamed when a process died
-                client.chat_stopStream(channel=job.channel, ts=ts)
-        try:
-            client.chat_update(channel=job.channel, ts=ts, text=reply.text, blocks=reply.blocks)
-        except SlackApiError as error:
-            if code_of(error) in _NO_MESSAGE:
-                return ""
-            raise
-        return ts
+        # Unlike chat.postMessage, it looks for names and links in the text unless told not to.
+        update = partial(_change, client, "chat_update", job.channel, ts, parse="none")
+        return ts if _fitting(job, reply, update) else ""
 
     def _find(self, client: WebClient, job: Job) -> str:
         """The reply that an attempt before posted without learning of it; empty for none."""
@@ -193,7 +181,7 @@ class Poster:
 class Notices:
     """Tells people that Kiku is at work: a status in the thread, an hourglass on the question.
 
-    Nothing depends on them, so nothing waits for them and their failures are passed over.
+    Nothing depends on them, so nothing waits long for them and their failures are passed over.
     """
 
     def __init__(self, clients: Clients) -> None:
@@ -202,9 +190,7 @@ class Notices:
         self._lock = threading.Lock()
 
     def show(self, job: Job, status: str) -> None:
-        """For a job that takes long."""
-        if job.kind not in ("message", "edit"):
-            return
+        """For a question in a message that takes long."""
         with self._lock:
             self._marked.add(job.number)
         self._try(job, "reactions_add", channel=job.channel, timestamp=job.ts, name=HOURGLASS)
@@ -214,12 +200,20 @@ class Notices:
         if late:  # the job was done meanwhile
             self._unmark(job)
 
+    def whisper(self, job: Job, text: str) -> None:
+        """For a command that takes long: there is no message to mark."""
+        webhook = WebhookClient(job.request["response_url"], timeout=NOTICE_SECONDS)
+        try:
+            webhook.send(text=text, response_type="ephemeral", replace_original=False)
+        except SLACK_ERRORS as error:
+            log.debug("slack_notice_failed", method="response_url", reason=type(error).__name__)
+
     def clear(self, job: Job) -> None:
         """When the job is done."""
         with self._lock:
             marked = job.number in self._marked
             self._marked.discard(job.number)
-        if marked or job.notice:
+        if (marked or job.notice) and job.kind in ("message", "edit"):
             self._unmark(job)
 
     def status(self, job: Job, status: str) -> None:
@@ -235,20 +229,22 @@ class Notices:
         self._try(job, call, channel_id=job.channel, thread_ts=thread, title=cut(title, 60))
 
     def prompts(self, job: Job, title: str, questions: Sequence[str]) -> None:
-        """Questions to choose from, in a new thread of the assistant."""
+        """Questions to choose from, in a new thread of the assistant or below the messages."""
         if not questions:
             return
         prompts = [{"title": cut(one, 60), "message": one} for one in questions]
-        place = {"channel_id": job.channel, "thread_ts": job.request["thread_ts"]}
+        place = {"channel_id": job.channel, "thread_ts": job.request.get("thread_ts")}
         call = "assistant_threads_setSuggestedPrompts"
         self._try(job, call, title=title, prompts=prompts, **place)
 
     def _unmark(self, job: Job) -> None:
         self._try(job, "reactions_remove", channel=job.channel, timestamp=job.ts, name=HOURGLASS)
+        self.status(job, "")  # a reply that only one person sees does not take it away
 
     def _try(self, job: Job, method: str, **arguments: Any) -> None:
         try:
-            client = once(self._clients(job.team, job.request.get("enterprise", "")), patience=0)
+            client = self._clients(job.team, job.request.get("enterprise", ""))
+            client = once(client, patience=0, timeout=NOTICE_SECONDS)
             getattr(client, method)(**arguments)
         except SLACK_ERRORS as error:
             log.debug("slack_notice_failed", method=method, reason=type(error).__name__)
@@ -265,10 +261,10 @@ def web_client(token: str | None, api_url: str) -> WebClient:
     return client
 
 
-def once(client: WebClient, *, patience: int = 3) -> WebClient:
+def once(client: WebClient, *, patience: int = 3, timeout: int = TIMEOUT_SECONDS) -> WebClient:
     """A client for what must not happen twice: it repeats a call only when Slack has refused it
     for its rate (at most `patience` times)."""
-    again = WebClient(token=client.token, base_url=client.base_url, timeout=client.timeout)
+    again = WebClient(token=client.token, base_url=client.base_url, timeout=timeout)
     again.retry_handlers = (
         [RateLimitErrorRetryHandler(max_retry_count=patience)] if patience else []
     )
@@ -304,9 +300,29 @@ def delay(error: BaseException, attempts: int) -> float:
     return float(min(60.0, 0.25 * 2**attempts)) * (0.75 + random.random() / 2)  # noqa: S311
 
 
-def _delete(client: WebClient, channel: str, ts: str) -> None:
+def _fitting(job: Job, reply: Reply, send: Callable[..., Any]) -> Any:
+    """Sends a reply, as text alone where Slack refuses its blocks."""
     try:
-        client.chat_delete(channel=channel, ts=ts)
+        return send(text=reply.text, blocks=reply.blocks)
     except SlackApiError as error:
-        if code_of(error) not in _NO_MESSAGE:
+        if code_of(error) not in _TOO_BIG:
             raise
+        log.error("slack_blocks_refused", job=job.number, reason=code_of(error))
+        return send(text=reply.text, blocks=[])
+
+
+def _change(client: WebClient, method: str, channel: str, ts: str, **arguments: Any) -> bool:
+    """Changes or deletes a message of Kiku's; False where it is gone. A stream that was left open,
+    by a process that died or by a call that failed, is closed first."""
+    for closed in (False, True):
+        try:
+            getattr(client, method)(channel=channel, ts=ts, **arguments)
+        except SlackApiError as error:
+            if code_of(error) in _NO_MESSAGE:
+                return False
+            if closed or code_of(error) not in _STREAMING:
+                raise
+            client.chat_stopStream(channel=channel, ts=ts)
+        else:
+            break
+    return True

@@ -86,18 +86,42 @@ def test_a_model_that_breaks_off_is_replaced_by_the_quote(
     assert "毎月20日" in words(reply)
 
 
-@pytest.mark.parametrize("method", ["chat.startStream", "chat.stopStream"])
+@pytest.mark.parametrize(
+    ("method", "times"),
+    [
+        ("chat.startStream", 1),
+        ("chat.appendStream", 1),
+        ("chat.stopStream", 1),
+        ("chat.stopStream", 5),
+    ],
+)
 def test_a_stream_that_slack_breaks_ends_in_one_whole_reply(
-    slack: FakeSlack, connection: Connection, llm: FakeLlm, method: str
+    slack: FakeSlack, connection: Connection, llm: FakeLlm, method: str, times: int
 ) -> None:
-    llm.says = QUOTED
-    slack.fail(method, Fault("500", times=1))
+    llm.says = f"{QUOTED}{QUOTED}"
+    slack.fail(method, Fault("500", times=times))
     ts = slack.say("C1", mention(QUESTION))
     slack.reply("C1", ts)
     connection.settle(slack)
     [reply] = slack.replies("C1", ts)
+    assert not reply.get("streaming")
     assert "毎月20日" in words(reply)
+    assert "feedback_buttons" in str(reply["blocks"])
     assert pings(reply) == []
+
+
+def test_a_stream_longer_than_slack_takes_ends_in_one_whole_reply(
+    slack: FakeSlack, connection: Connection, llm: FakeLlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.fake_slack.MARKDOWN_CHARS", 60)
+    llm.says = QUOTED * 6
+    ts = slack.say("C1", mention(QUESTION))
+    slack.reply("C1", ts)
+    connection.settle(slack)
+    [reply] = slack.replies("C1", ts)
+    assert "msg_too_long" in [call.error for call in slack.called("chat.appendStream")]
+    assert not reply.get("streaming")
+    assert words(reply).count("毎月20日") >= 6
 
 
 def test_commands_do_not_stream(slack: FakeSlack, connection: Connection, llm: FakeLlm) -> None:

@@ -168,6 +168,15 @@ def test_notifications_and_streams_ping_and_link_nothing(text: str) -> None:
     assert pings({"text": said, "blocks": blocks}) == []
 
 
+@pytest.mark.parametrize("text", ["&" * 5_000, ":a:" * 2_000, "<あ>" * 2_000, "あ" * 9_000])
+def test_a_notification_is_within_its_limit_as_it_is_sent(text: str) -> None:
+    assert 2_900 <= len(plain(text)) <= 3_000
+    assert len(plain(text, 500)) <= 500
+    assert (
+        not plain(text).rstrip("…").endswith(("&", "&a", "&am", "&amp", "&l", "&lt", "&g", "&gt"))
+    )
+
+
 NASTY = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(
     ["<!here>", "*", "\n\n\n", "[1]", "a" * 20_000, "あ" * 5_000, "| a | b |", "```\n", ""]
 )
@@ -215,10 +224,10 @@ def test_slack_takes_whatever_a_document_holds(
         answer, public_url="https://kiku.example", notes=notes, publish=publish
     )
     assert check_message(blocks) == ""
-    assert 0 < len(said) <= 20_000
+    assert 0 < len(said) <= 3_000
     assert pings({"text": said, "blocks": blocks}) == []
     _, below = answer_message(answer, said=True)
-    assert check_message(below) == ""
+    assert check_message(below, above=min(len(answer.answer), 3_000)) == ""
 
 
 @settings(max_examples=20, deadline=None)

@@ -15,6 +15,7 @@ class SlackMessages:
     prompts_title: str
     searching: str
     waiting: str
+    status: str
     failed: str
     not_ready: str
     busy: str
@@ -75,6 +76,7 @@ SLACK: dict[Language, SlackMessages] = {
         prompts_title="たとえば、こんなことを尋ねられます",
         searching="文書を調べています…",
         waiting="順番待ちです（前に{count}件）…",
+        status="{status}",
         failed="申し訳ありません、うまく答えられませんでした。少し待ってもう一度お試しください。"
         "続くようでしたら、受付番号 {reference} を管理者にお伝えください。",
         not_ready="まだ答えの元になる文書の準備ができていません。しばらくしてからお試しください。"
@@ -147,6 +149,7 @@ SLACK: dict[Language, SlackMessages] = {
         prompts_title="You could ask, for example",
         searching="is looking through the documents…",
         waiting="has your question in the queue ({count} before it)…",
+        status="Kiku {status}",  # the two lines above stand behind the name of the app
         failed="Sorry, that did not work. Please try again in a moment. "
         "If it goes on, give your administrator the reference {reference}.",
         not_ready="The documents are not ready yet. Please try again later. "

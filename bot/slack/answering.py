@@ -7,15 +7,17 @@ from dataclasses import replace
 from secrets import token_hex
 
 import structlog
+from slack_sdk.errors import SlackClientError
 
 from bot.errors import StoreUnavailable
 from bot.messages.slack import SLACK, SlackMessages
 from bot.records import Language
 from bot.slack.access import Access, Clients, Collections, is_direct
 from bot.slack.blocks import note_block
+from bot.slack.intake import lane_of
 from bot.slack.ledger import Job, Ledger
 from bot.slack.posting import SLACK_ERRORS, Notices, Poster, Reply, code_of, delay, once, outcome
-from bot.slack.replies import Replies, asked_by, language_of, say
+from bot.slack.replies import Replies, asked_by, is_expected, language_of, say
 from bot.slack.streaming import Stream
 from bot.store import Store
 from index.errors import KikuError, QueryError
@@ -51,10 +53,15 @@ class Responder:
         self._notices = Notices(clients)
 
     def waiting(self, job: Job, before: int) -> None:
-        self._notices.show(job, SLACK[language_of(job)].waiting.format(count=before))
+        self._tell(job, SLACK[language_of(job)].waiting.format(count=before))
 
     def slow(self, job: Job) -> None:
-        self._notices.show(job, SLACK[language_of(job)].searching)
+        self._tell(job, SLACK[language_of(job)].searching)
+
+    def give_up(self, job: Job) -> None:
+        """Answers with an excuse for a job that was begun too often and never finished."""
+        self._give_up(job, SlackClientError("begun too often and never finished"))
+        self._notices.clear(job)
 
     def handle(self, job: Job) -> None:
         """Answers one job. Raises StoreUnavailable; everything else ends in a reply, in another
@@ -81,18 +88,29 @@ class Responder:
             case "greeting":
                 self._greet(job)
 
+    def _tell(self, job: Job, status: str) -> None:
+        if job.kind == "command":
+            self._notices.whisper(job, SLACK[language_of(job)].status.format(status=status))
+        elif job.kind in ("message", "edit") and is_expected(job):
+            self._notices.show(job, status)
+
     def _give_up(self, job: Job, error: BaseException) -> None:
         reference = self._log_failure(job, error)
         if outcome(error) != "gone":
             try:
-                text = SLACK[language_of(job)].failed.format(reference=reference)
-                if job.kind == "message":
-                    self._poster.post(job, say(text))
-                elif "response_url" in job.request:
-                    self._poster.respond(job, say(text))
+                self._excuse(job, SLACK[language_of(job)].failed.format(reference=reference))
             except SLACK_ERRORS as again:
                 self._log_failure(job, again)
         self._ledger.finish(job.number)
+
+    def _excuse(self, job: Job, text: str) -> None:
+        if job.request.get("addressed"):
+            reply_ts, old_answer = self._before(job)
+            self._post(job, say(text), reply_ts)
+            if old_answer:
+                self._store.forget_answer(old_answer)
+        elif "response_url" in job.request:
+            self._poster.respond(job, say(text))
 
     # --- questions in messages --------------------------------------------------------------------
 
@@ -100,8 +118,10 @@ class Responder:
         if self._ledger.deleted(job.team, job.channel, job.ts):
             self._ledger.finish(job.number)
             return
-        before = job.kind == "edit" and self._ledger.reply_to(job.team, job.channel, job.ts)
-        reply_ts, old_answer = before or (job.reply_ts, "")
+        if "response_url" in job.request and self._is_answered(job):
+            self._poster.respond(job, say(SLACK[language_of(job)].already_answered))
+            return
+        reply_ts, old_answer = self._before(job)
         direct = is_direct(job.channel)
         if direct and not job.recovered:
             self._notices.status(job, SLACK[language_of(job)].searching)
@@ -115,23 +135,30 @@ class Responder:
             self._store.forget_answer(old_answer)
         if stream and stream.end(reply):
             self._ledger.finish(job.number, reply_ts=stream.ts, answer_id=reply.answer_id)
-            posted = True
         else:
-            replaces = stream.ts if stream else reply_ts
-            posted = self._post(job, reply, replaces)
-        if posted and direct and job.ts == job.request["thread_ts"]:
-            self._notices.title(job, job.request["text"])
+            self._post(job, reply, (stream and stream.ts) or reply_ts)
+        if direct and reply.answer_id and len(self._store.turns(job.lane, 3)) == 2:
+            self._notices.title(job, job.request["text"])  # after the first question of the thread
 
-    def _post(self, job: Job, reply: Reply, replaces: str) -> bool:
+    def _before(self, job: Job) -> tuple[str, str]:
+        """The message and the answer in whose place the reply comes; empty for none."""
+        before = job.kind == "edit" and self._ledger.reply_to(job.team, job.channel, job.ts)
+        return before or (job.reply_ts, "")
+
+    def _is_answered(self, job: Job) -> bool:
+        """Whether everybody can read an answer to the message of a shortcut already."""
+        return all(self._ledger.reply_to(job.team, job.channel, job.ts) or [""])
+
+    def _post(self, job: Job, reply: Reply, replaces: str) -> None:
         try:
-            return self._poster.post(job, reply, replaces=replaces)
+            self._poster.post(job, reply, replaces=replaces)
+            return
         except SLACK_ERRORS as error:
             if outcome(error) != "gone" or "response_url" not in job.request:
                 raise
         # The shortcut works where Kiku is no member, and so does the address that came with it.
         note = note_block(SLACK[language_of(job)].not_member)
         self._poster.respond(job, replace(reply, blocks=[note, *reply.blocks]))
-        return False
 
     def _stream(self, job: Job) -> Stream:
         client = self._clients(job.team, job.request["enterprise"])
@@ -150,11 +177,14 @@ class Responder:
             self._poster.respond(job, reply)
             return
         try:
-            self._poster.post(job, reply)
+            ts = self._poster.post(job, reply)
         except SLACK_ERRORS as error:
             if outcome(error) != "gone":
                 raise
             self._poster.respond(job, reply, to_channel=True)  # where Kiku is no member
+        else:
+            if ts:  # what is asked in its thread goes on from there
+                self._store.move_answer(reply.answer_id, lane_of(job.team, job.channel, ts))
 
     def _delete(self, job: Job) -> None:
         reply_ts, answer_id = self._ledger.reply_to(job.team, job.channel, job.ts) or ("", "")
@@ -168,7 +198,7 @@ class Responder:
         texts = SLACK[asker.language]
         if decision.refusal:
             self._poster.post(job, say(getattr(texts, decision.refusal)))
-        elif self._poster.post(job, say(texts.greeting)):
+        elif self._poster.post(job, say(texts.greeting)) is not None:
             questions = self._suggestions(decision.public, asker.language)
             self._notices.prompts(job, texts.prompts_title, questions)
 

@@ -9,30 +9,23 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from slack_bolt import Ack, App, BoltContext, Respond
+from slack_bolt import Ack, App, BoltContext
 from slack_bolt.authorization import AuthorizeResult
-from slack_sdk import WebClient
 
 from bot.kiku import Kiku
 from bot.messages.slack import SLACK
 from bot.records import Language
 from bot.settings import Settings
-from bot.slack.access import DIRECT, Access, Asked, Collections
+from bot.slack.access import Access, Collections
 from bot.slack.answering import Responder
 from bot.slack.blocks import plain
-from bot.slack.home import (
-    chosen_settings,
-    comment_view,
-    help_lines,
-    home_view,
-    saved_view,
-    settings_view,
-)
+from bot.slack.home import help_lines
 from bot.slack.inbox import Inbox
 from bot.slack.intake import (
     Surroundings,
     from_command,
     from_event,
+    from_first_look,
     from_publish,
     from_shortcut,
     from_thread_start,
@@ -42,6 +35,7 @@ from bot.slack.ledger import Ledger, process_name
 from bot.slack.manifest import manifest
 from bot.slack.posting import SLACK_ERRORS, code_of
 from bot.slack.replies import Manner, Replies
+from bot.slack.screens import SETTINGS_WORDS, Screens, workspace
 from bot.slack.workspaces import Workspaces, missing_token
 from bot.suggestions import Suggestions
 from index.errors import KikuError, SettingsError
@@ -49,7 +43,6 @@ from index.errors import KikuError, SettingsError
 if TYPE_CHECKING:
     from slack_bolt.adapter.socket_mode import SocketModeHandler
 
-SETTINGS_WORDS = ("設定", "settings")
 HELP_WORDS = ("", "help", "ヘルプ", "使い方")
 
 __all__ = ["SlackApp", "manifest", "run", "socket_mode"]
@@ -71,6 +64,7 @@ class SlackApp:
         self.ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
         self._access = Access(settings.slack, kiku.store, workspaces.client, self._collections)
         self._suggestions = Suggestions(lambda: kiku.retriever, kiku.answerer.ask)
+        self._screens = Screens(kiku, self._access, self._suggested)
         # Extractive answers keep a core busy each; those of an LLM mostly wait for it.
         at_once = settings.slack.workers if settings.llm_url else max(2, os.cpu_count() or 1)
         manner = Manner(
@@ -115,13 +109,13 @@ class SlackApp:
         app.event("message")(self._take_event)
         app.event("assistant_thread_started")(self._take_thread_start)
         app.event("assistant_thread_context_changed")(_nothing)
-        app.event("app_home_opened")(ack=_nothing, lazy=[self._show_home])
-        app.command(command)(ack=self._take_command, lazy=[self._open_settings])
+        app.event("app_home_opened")(ack=self._take_look, lazy=[self._screens.show_home])
+        app.command(command)(ack=self._take_command, lazy=[self._screens.open_settings])
         app.shortcut("answer_message")(self._take_shortcut)
         app.action("publish")(self._take_publish)
-        app.action("feedback")(ack=self._take_rating, lazy=[self._ask_why])
-        app.view("comment")(self._take_comment)
-        app.view("channel_settings")(self._take_settings)
+        app.action("feedback")(ack=self._take_rating, lazy=[self._screens.ask_why])
+        app.view("comment")(self._screens.take_comment)
+        app.view("channel_settings")(self._screens.take_settings)
 
     def _take_event(self, body: dict[str, Any], context: BoltContext) -> None:
         delivery = from_event(body, self._surroundings(context))
@@ -129,8 +123,13 @@ class SlackApp:
             self._inbox.put(delivery)
 
     def _take_thread_start(self, body: dict[str, Any], context: BoltContext) -> None:
-        team, enterprise = _workspace(context)
+        team, enterprise = workspace(context)
         self._inbox.put(from_thread_start(body, team, enterprise))
+
+    def _take_look(self, ack: Ack, body: dict[str, Any], context: BoltContext) -> None:
+        if body["event"].get("tab") == "messages":
+            self._inbox.put(from_first_look(body, *workspace(context)))
+        ack()
 
     def _take_command(self, ack: Ack, body: dict[str, Any]) -> None:
         words = body.get("text", "").strip().lower()
@@ -141,11 +140,8 @@ class SlackApp:
             self._inbox.put(from_command(body))
         ack()
 
-    def _take_shortcut(
-        self, ack: Ack, body: dict[str, Any], context: BoltContext, respond: Respond
-    ) -> None:
-        if not self._inbox.put(from_shortcut(body, context.bot_user_id or "")):
-            respond(text=SLACK["ja"].already_answered, replace_original=False)
+    def _take_shortcut(self, ack: Ack, body: dict[str, Any], context: BoltContext) -> None:
+        self._inbox.put(from_shortcut(body, context.bot_user_id or ""))
         ack()
 
     def _take_publish(self, ack: Ack, body: dict[str, Any]) -> None:
@@ -156,96 +152,14 @@ class SlackApp:
         rating, _, answer_id = body["actions"][0]["value"].partition(":")
         if rating in ("up", "down"):
             self._store.rate(
-                answer_id, rating, by=person(_workspace(context)[0], body["user"]["id"])
+                answer_id, rating, by=person(workspace(context)[0], body["user"]["id"])
             )
         ack()
-
-    def _take_comment(self, ack: Ack, body: dict[str, Any], context: BoltContext) -> None:
-        view = body["view"]
-        comment = view["state"]["values"]["comment"]["comment"].get("value") or ""
-        by = person(_workspace(context)[0], body["user"]["id"])
-        self._store.rate(view["private_metadata"], "down", comment, by)
-        ack()
-
-    def _take_settings(self, ack: Ack, body: dict[str, Any], context: BoltContext) -> None:
-        """Checks again who it is: a dialog can be open for a long time."""
-        channel, chosen = chosen_settings(body["view"])
-        asked = _asked(context, channel, body["user"])
-        allowed = self._access.changeable(asked)
-        if allowed is None or not set(chosen.collections or ()) <= set(allowed):
-            ack(response_action="errors", errors={"listen": SLACK["ja"].settings_refused})
-            return
-        self._access.set_channel(asked.team, channel, chosen, person(asked.team, asked.user))
-        language = self._access.person(asked.team, asked.enterprise, asked.user).language
-        ack(response_action="update", view=saved_view(chosen, language))
-
-    # --- what calls Slack, after the acknowledgement ----------------------------------------------
-
-    def _show_home(self, body: dict[str, Any], context: BoltContext, client: WebClient) -> None:
-        event = body["event"]
-        team, enterprise = _workspace(context)
-        user = event["user"]
-        language = self._access.person(team, enterprise, user).language
-        texts, command = SLACK[language], self._kiku.settings.slack.command
-        visible = self._access.visible_in(team, DIRECT)
-        refusal = self._access.decide(Asked(team, enterprise, DIRECT, user, team)).refusal
-        if event.get("tab") == "messages":
-            questions = [] if refusal else self._suggested(visible, language)
-            if questions:
-                prompts = [{"title": one[:60], "message": one} for one in questions]
-                client.assistant_threads_setSuggestedPrompts(
-                    channel_id=event["channel"], title=texts.prompts_title, prompts=prompts
-                )
-            return
-        if refusal in ("guest", "workspace"):
-            why = getattr(texts, refusal)
-            view = home_view([], [], language, command, refusal=why)
-            client.views_publish(user_id=user, view=view)
-            return
-        try:
-            documents = self._kiku.retriever.documents(visible)
-        except KikuError:  # nothing is indexed yet
-            documents = []
-        recent = self._store.questions_of(person(team, user))
-        public_url = self._kiku.settings.public_url
-        view = home_view(documents, recent, language, command, public_url=public_url)
-        client.views_publish(user_id=user, view=view)
-
-    def _open_settings(
-        self, body: dict[str, Any], context: BoltContext, client: WebClient, respond: Respond
-    ) -> None:
-        if body.get("text", "").strip().lower() not in SETTINGS_WORDS:
-            return
-        channel = body["channel_id"]
-        asked = _asked(context, channel, {"id": body["user_id"]})
-        language = self._access.person(asked.team, asked.enterprise, asked.user).language
-        texts = SLACK[language]
-        if channel.startswith("D"):
-            respond(text=texts.settings_only_channels.format(command=body["command"]))
-            return
-        try:
-            allowed = self._access.changeable(asked)
-        except SLACK_ERRORS as error:  # a private channel without Kiku cannot be looked at
-            log.info("slack_settings_unknown", channel=channel, reason=code_of(error))
-            allowed = None
-        if allowed is None:
-            respond(text=texts.settings_refused)
-            return
-        now = self._access.in_force(asked.team, channel)
-        view = settings_view(channel, now, allowed, language)
-        client.views_open(trigger_id=body["trigger_id"], view=view)
-
-    def _ask_why(self, body: dict[str, Any], client: WebClient) -> None:
-        rating, _, answer_id = body["actions"][0]["value"].partition(":")
-        stored = self._store.answer(answer_id) if rating == "down" else None
-        if stored:
-            view = comment_view(answer_id, stored.answer.language)
-            client.views_open(trigger_id=body["trigger_id"], view=view)
 
     # --- what the parts ask of each other ---------------------------------------------------------
 
     def _surroundings(self, context: BoltContext) -> Surroundings:
-        team, enterprise = _workspace(context)
+        team, enterprise = workspace(context)
         return Surroundings(
             team=team,
             enterprise=enterprise,
@@ -262,7 +176,10 @@ class SlackApp:
             return []
 
     def _collections(self) -> frozenset[str]:
-        return frozenset(document.collection for document in self._kiku.retriever.documents())
+        try:
+            return frozenset(document.collection for document in self._kiku.retriever.documents())
+        except KikuError:  # nothing is indexed yet, and nobody may see any of it
+            return frozenset()
 
 
 def run(kiku: Kiku) -> None:
@@ -319,15 +236,6 @@ def _bolt(settings: Settings, workspaces: Workspaces) -> App:
         signing_secret=settings.slack_signing_secret.get_secret_value() or None,
         process_before_response=True,
     )
-
-
-def _workspace(context: BoltContext) -> tuple[str, str]:
-    return context.team_id or "", context.enterprise_id or ""
-
-
-def _asked(context: BoltContext, channel: str, user: dict[str, Any]) -> Asked:
-    team, enterprise = _workspace(context)
-    return Asked(team, enterprise, channel, user["id"], user.get("team_id") or team)
 
 
 def _nothing(ack: Ack) -> None:

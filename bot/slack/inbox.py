@@ -21,6 +21,7 @@ SLOW_SECONDS = 1.5  # after which people are told that they wait
 PER_CHANNEL = 2  # Slack takes one message a second and channel; more workers there only wait
 RETRY_SECONDS = 5.0  # after a failure that nobody answered for
 ATTEMPTS = 12  # after which a delivery is given up, so that none can go round for ever
+GIVING_UP = 3  # attempts to say so
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,9 @@ class Handler(Protocol):
     """Answers for one job; finishes or postpones it in the ledger."""
 
     def handle(self, job: Job) -> None: ...
+
+    def give_up(self, job: Job) -> None:
+        """Finishes, with an excuse, a job that was begun `ATTEMPTS` times."""
 
     def waiting(self, job: Job, before: int) -> None:
         """The job has been waiting for a while, with `before` others before it."""
@@ -59,12 +63,15 @@ class Inbox:
         self._stopped = threading.Event()
         self._dispatcher = threading.Thread(target=self._dispatch, name="slack-inbox", daemon=True)
         self._keeper = threading.Thread(target=self._keep, name="slack-lease", daemon=True)
+        # What people are told goes through Slack, and leases cannot wait for Slack.
+        self._teller = threading.Thread(target=self._tell, name="slack-notices", daemon=True)
 
     def start(self) -> None:
         """Begins to work, with what an earlier process left behind."""
         self._ledger.take_over()
         self._dispatcher.start()
         self._keeper.start()
+        self._teller.start()
         self._changed.set()
 
     def stop(self) -> None:
@@ -75,6 +82,7 @@ class Inbox:
         self._pool.shutdown(wait=True)
         self._stopped.set()
         self._keeper.join()
+        self._teller.join()
 
     def put(self, delivery: Delivery) -> bool:
         """Takes a delivery in, durably; False when it is known already.
@@ -110,8 +118,13 @@ class Inbox:
         if job is None:
             return False
         with self._lock:
-            self._running[job.number] = _Running(job, time.monotonic())
-        self._pool.submit(self._run, job)
+            ours = job.number in self._running
+            if not ours:
+                self._running[job.number] = _Running(job, time.monotonic())
+        if ours:  # its lease ran out while the database was away; now it is extended
+            self._free.release()
+        else:
+            self._pool.submit(self._run, job)
         return True
 
     def _full_channels(self) -> list[str]:
@@ -121,11 +134,13 @@ class Inbox:
 
     def _run(self, job: Job) -> None:
         try:
-            if job.attempts > ATTEMPTS:
+            if job.attempts <= ATTEMPTS:
+                self._handler.handle(job)
+            elif job.attempts <= ATTEMPTS + GIVING_UP:
+                self._handler.give_up(job)
+            else:
                 log.error("slack_job_given_up", job=job.number, kind=job.kind)
                 self._ledger.finish(job.number)
-            else:
-                self._handler.handle(job)
         except Exception:
             # The handler answers for what can go wrong with Slack and with the answer; this is a
             # defect of Kiku, or the database went away.
@@ -144,25 +159,34 @@ class Inbox:
             log.error("slack_inbox_stalled", reason=error.message)
 
     def _keep(self) -> None:
-        """Extends the leases of running jobs, and tells people who wait that they wait."""
-        extended = time.monotonic()
-        while not self._stopped.wait(0.5):
+        """Extends the leases of running jobs."""
+        while not self._stopped.wait(self._ledger.lease / 4):
             try:
-                with self._lock:
-                    running = list(self._running.values())
-                if running and time.monotonic() - extended > self._ledger.lease / 4:
-                    extended = time.monotonic()
+                if running := self._now_running():
                     self._ledger.extend([one.job.number for one in running])
-                self._tell(running)
             except Exception:
                 log.exception("slack_inbox_stalled")
 
-    def _tell(self, running: list[_Running]) -> None:
-        for one in running:
+    def _tell(self) -> None:
+        """Tells people who wait that they wait."""
+        while not self._stopped.wait(0.5):
+            try:
+                self._tell_those_who_wait()
+            except Exception:
+                log.exception("slack_inbox_stalled")
+
+    def _tell_those_who_wait(self) -> None:
+        for one in self._now_running():
             if not one.told and time.monotonic() - one.since > SLOW_SECONDS:
                 one.told = True
                 self._ledger.note(one.job.number, notice="slow")
                 self._handler.slow(one.job)
         for job, before in self._ledger.waiting(SLOW_SECONDS):
+            if self._stopped.is_set():
+                return
             self._ledger.note(job.number, notice="waiting")
             self._handler.waiting(job, before)
+
+    def _now_running(self) -> list[_Running]:
+        with self._lock:
+            return list(self._running.values())

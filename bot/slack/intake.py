@@ -104,6 +104,16 @@ def from_thread_start(body: Payload, team: str, enterprise: str) -> Delivery:
     )
 
 
+def from_first_look(body: Payload, team: str, enterprise: str) -> Delivery:
+    """Somebody looks at the direct messages with Kiku: to be greeted there, once."""
+    event: Payload = body["event"]
+    request = {"user": event["user"], "user_team": team, "enterprise": enterprise}
+    channel = event["channel"]
+    lane = lane_of(team, channel, "")
+    event_ts = event.get("event_ts", "")
+    return Delivery(team, channel, "greeting", lane, "greeting", request, event_ts=event_ts)
+
+
 def from_command(body: Payload) -> Delivery:
     """A slash command with a question; answered so that only its author sees it."""
     team, channel, trigger = body["team_id"], body["channel_id"], body["trigger_id"]
@@ -120,7 +130,11 @@ def from_command(body: Payload) -> Delivery:
 
 
 def from_shortcut(body: Payload, bot_user: str) -> Delivery:
-    """A message for which somebody chose the shortcut: a question in its thread."""
+    """A message for which somebody chose the shortcut: a question in its thread.
+
+    It has a version of its own: that the message is known says not that it got an answer which
+    this person can see.
+    """
     message: Payload = body["message"]
     team, channel = body["team"]["id"], body["channel"]["id"]
     thread = message.get("thread_ts") or message["ts"]
@@ -134,8 +148,10 @@ def from_shortcut(body: Payload, bot_user: str) -> Delivery:
         "response_url": body["response_url"],
     }
     lane = lane_of(team, channel, thread)
+    at = body["action_ts"]
+    version = f"shortcut:{at}"
     return Delivery(
-        team, channel, message["ts"], lane, "message", request, event_ts=body["action_ts"]
+        team, channel, message["ts"], lane, "message", request, event_ts=at, version=version
     )
 
 

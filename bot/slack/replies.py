@@ -77,8 +77,7 @@ class Replies:
             return aside
         said = said if not decision.hidden else None
         question, answer = self._ask_publicly_first(job, decision, replaces, said)
-        overheard = not (job.request["addressed"] or is_question(job.request["text"]))
-        if overheard and answer.status == "not_found":
+        if answer.status == "not_found" and not is_expected(job):
             return say("")
         self._keep(question, answer)
         return self._shown(job, answer, decision)
@@ -209,6 +208,11 @@ def asked_by(job: Job) -> Asked:
         request["user_team"],
         request.get("shared"),
     )
+
+
+def is_expected(job: Job) -> bool:
+    """Whether somebody waits for a reply: not to a message that was overheard and asks nothing."""
+    return bool(job.request["addressed"] or is_question(job.request["text"]))
 
 
 def language_of(job: Job) -> Language:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_slack import BOT_ID, BOT_USER, TEAM, FakeSlack, mention, pings, words
+from tests.fake_slack import BOT_ID, BOT_USER, TEAM, FakeSlack, Fault, mention, pings, words
 from tests.slack_bot import Connection
 
 Connect = Callable[..., Connection]
@@ -95,20 +95,47 @@ def test_the_assistant_pane_greets_and_suggests_what_it_can_answer(
     answer = slack.reply("D1", ts, 2)
     assert buttons(answer, "feedback_buttons")
     connection.settle(slack)
+    assert slack.wait_for(lambda: slack.titles) == {ts: suggested}
+    slack.say("D1", "もっと詳しく教えてください。", thread_ts=ts)
+    slack.reply("D1", ts, 3)
+    connection.settle(slack)
+    assert slack.titles == {ts: suggested}
     stored = connection.kiku.store.conversation(lane("D1", ts))
     assert stored is not None
-    assert [one.answer.status for one in stored.answers] == ["answered"]
-    assert sum(day["asked"] for day in connection.kiku.store.insights(2)["days"]) == 1
+    assert stored.answers[0].answer.status == "answered"
+    assert sum(day["asked"] for day in connection.kiku.store.insights(2)["days"]) == 2
 
 
-def test_the_agent_view_gets_suggestions_without_a_thread(
+def test_the_agent_view_greets_once_and_suggests_whenever_it_is_opened(
     slack: FakeSlack, connect: Connect
 ) -> None:
-    connect()
+    connection = connect()
     slack.open_home(tab="messages")
-    prompts = slack.wait_for(lambda: slack.prompts)[0]
+    [greeting] = slack.wait_for(lambda: slack.replies("D1"))
+    assert "根拠" in words(greeting)
+    assert "thread_ts" not in greeting
+    connection.settle(slack)
+    before = len(slack.wait_for(lambda: slack.prompts))
+    slack.open_home(tab="messages")
+    prompts = slack.wait_for(lambda: slack.prompts[before:])[0]
     assert "thread_ts" not in prompts
     assert prompts["channel_id"] == "D1"
+    connection.settle(slack)
+    assert slack.replies("D1") == [greeting]
+
+
+@pytest.mark.parametrize("kind", ["group", "mpim"])
+def test_private_channels_and_group_messages_are_answered_when_they_mention_kiku(
+    slack: FakeSlack, connect: Connect, kind: Any
+) -> None:
+    connection = connect()
+    slack.channel("G1", kind=kind)
+    slack.say("G1", QUESTION)
+    ts = slack.say("G1", mention(QUESTION))
+    assert ANSWER in words(slack.reply("G1", ts))
+    slack.delete("G1", ts)
+    slack.wait_for(lambda: slack.replies("G1") == [])
+    connection.settle(slack)
 
 
 def test_a_command_answers_its_author_alone_and_can_be_published(
@@ -129,6 +156,11 @@ def test_a_command_answers_its_author_alone_and_can_be_published(
     assert ANSWER in words(public)
     assert "<@U2>" in words(public)
     assert "thread_ts" not in public
+    slack.say("C1", mention("その申請には何が必要ですか？"), thread_ts=public["ts"], user="U3")
+    assert "承認" in words(slack.reply("C1", public["ts"]))
+    connection.settle(slack)
+    turns = connection.kiku.store.turns(lane("C1", public["ts"]))
+    assert turns[0].content == QUESTION
 
 
 def test_publishing_works_where_kiku_is_no_member(slack: FakeSlack, connect: Connect) -> None:
@@ -184,6 +216,37 @@ def test_a_shortcut_on_a_picture_tells_its_user_alone(slack: FakeSlack, connect:
     slack.shortcut("C1", slack.say("C1", "", files=[{"id": "F1"}]), user="U2")
     [whisper] = slack.wait_for(lambda: slack.ephemeral)
     assert (whisper["only_for"], "質問の文がありません" in words(whisper)) == ("U2", True)
+
+
+def test_a_shortcut_answers_what_got_no_answer_that_all_can_see(
+    slack: FakeSlack, connect: Connect
+) -> None:
+    connection = connect(listen_channels=["C1"])
+    slack.person("U0GUEST", is_restricted=True)
+    refused = slack.say("C1", mention(QUESTION), user="U0GUEST")
+    overheard = slack.say("C1", "おつかれさまでした。お先に失礼します。")
+    slack.wait_for(lambda: slack.ephemeral)
+    connection.settle(slack)
+    for ts in (refused, overheard):
+        slack.shortcut("C1", ts, user="U2")
+        slack.shortcut("C1", ts, user="U2")  # a double click
+    assert ANSWER in words(slack.reply("C1", refused))
+    assert "見つかりません" in words(slack.reply("C1", overheard))
+    connection.settle(slack)
+    assert len(slack.replies("C1")) == 2
+    assert ["すでに" in one["text"] for one in slack.responses] == [True, True]
+
+
+def test_each_who_uses_the_shortcut_where_kiku_is_no_member_is_answered(
+    slack: FakeSlack, connect: Connect
+) -> None:
+    connection = connect()
+    slack.channel("C5", member=False)
+    ts = slack.say("C5", QUESTION)
+    for user in ("U2", "U3"):
+        slack.shortcut("C5", ts, user=user)
+    connection.settle(slack)
+    assert [ANSWER in words(one) for one in slack.responses] == [True, True]
 
 
 def test_app_home_shows_how_what_and_my_questions(slack: FakeSlack, connect: Connect) -> None:
@@ -246,10 +309,13 @@ def test_an_edited_question_is_answered_anew_in_place(slack: FakeSlack, connect:
     ts = slack.say("C1", mention(OTHER))
     before = dict(slack.reply("C1", ts))
     slack.unfurl("C1", ts)
+    assert slack.called("chat.update") == []
     slack.edit("C1", ts, mention(QUESTION))
     after = slack.wait_for(lambda: [one for one in slack.replies("C1", ts) if "edited" in one])[0]
     connection.settle(slack)
     assert (after["ts"], len(slack.replies("C1"))) == (before["ts"], 1)
+    # Slack would look for names in the text of an update, as it does not in that of a new message.
+    assert [call.arguments["parse"] for call in slack.called("chat.update")] == ["none"]
     assert ANSWER in words(after)
     assert "ハヤブサ" not in words(after)
     turns = connection.kiku.store.turns(lane("C1", ts))
@@ -416,3 +482,24 @@ def test_without_an_index_people_are_told_to_wait(
     assert "まだ文書が登録されていません" in words(slack.wait_for(lambda: slack.homes.get("U1")))
     pane = slack.open_assistant()
     assert slack.reply("D1", pane)
+
+
+def test_without_an_index_private_collections_stop_neither_home_nor_settings(
+    slack: FakeSlack, connect: Connect, tmp_path: Any
+) -> None:
+    connect(home=tmp_path / "empty", private_collections=["personnel"])
+    slack.open_home()
+    assert "まだ文書が登録されていません" in words(slack.wait_for(lambda: slack.homes.get("U1")))
+    ts = slack.say("C1", mention(QUESTION))
+    assert "準備ができていません" in words(slack.reply("C1", ts))
+    slack.command("設定", user="U0ADMIN")
+    assert "メンションのない質問" in words(slack.wait_for(lambda: slack.opened)[0])
+
+
+def test_settings_that_cannot_be_opened_are_told_with_a_reference(
+    slack: FakeSlack, connect: Connect
+) -> None:
+    connect()
+    slack.fail("views.open", Fault("500", times=9))
+    slack.command("設定", user="U0ADMIN")
+    assert "受付番号" in slack.wait_for(lambda: slack.responses)[0]["text"]

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from bot.settings import Settings
 from bot.slack.check import problems
 from bot.slack.door import SlackDoor
+from bot.slack.ledger import Ledger
 from bot.store import Store
 from bot.wiring import Kiku
 from index.errors import IndexMissing, SettingsError
@@ -96,6 +97,22 @@ def test_forged_and_stale_signatures_are_refused(slack: FakeSlack, url: str) -> 
     assert refused.value.code == 401
     slack.reply("C1", ts)
     time.sleep(0.3)
+    assert len(slack.replies("C1")) == 1
+
+
+def test_deliveries_that_come_again_over_http_are_answered_once(
+    slack: FakeSlack, url: str, kiku: Kiku
+) -> None:
+    status, ts = post(slack, url, QUESTION)
+    assert status == 200
+    event = {"type": "app_mention", "user": "U1", "text": mention(QUESTION), "ts": ts}
+    body = slack.event_body(event | {"channel": "C1", "event_ts": ts})
+    for attempt in (1, 2, 3):
+        address = f"{url}/slack/events"
+        assert slack.post_signed(address, body, attempt=attempt) == 200
+    slack.reply("C1", ts)
+    ledger = Ledger(kiku.store.database, "test")
+    slack.wait_for(lambda: not ledger.unfinished())
     assert len(slack.replies("C1")) == 1
 
 

@@ -135,6 +135,15 @@ class Records:
         )
         return (FileRecord(*row) for row in rows)
 
+    def encodings(self) -> dict[str, str]:
+        """Id of a document → the character encoding its file was read in, for files that are one
+        document and a text."""
+        rows = self._database.execute(
+            "SELECT d.id, f.encoding FROM files f JOIN documents d ON d.position = f.first_document"
+            " WHERE f.documents = 1 AND f.encoding <> ''"
+        )
+        return dict(rows.fetchall())
+
     def documents_of(self, file: int) -> list[Document]:
         """The documents of the file at a position."""
         rows = self._database.execute(

@@ -30,8 +30,10 @@ def list_documents(
     """文書の一覧を示す。"""
     with _records() as records:
         found = [d for d in records.documents() if collection in (None, d.collection)]
+        encodings = _encodings(records)
     if as_json:
-        typer.echo(json.dumps([asdict(d) for d in found], ensure_ascii=False))
+        told = [{**asdict(d), "encoding": encodings.get(d.id, "")} for d in found]
+        typer.echo(json.dumps(told, ensure_ascii=False))
         return
     for document in found:
         date = f" {document.date}" if document.date else ""
@@ -39,7 +41,7 @@ def list_documents(
         typer.echo(f"{document.id}  {document.title}（{document.source}）")
         typer.echo(
             f"    {document.collection}{date}{older}"
-            f" {document.characters:,} 文字 {document.chunks:,} 箇所"
+            f" {document.characters:,} 文字 {document.chunks:,} 箇所 {encodings.get(document.id, '')}".rstrip()
         )
     typer.echo(f"文書 {len(found):,} 件")
 
@@ -52,14 +54,15 @@ def show(
     """文書の本文を示す。引用の位置はこの本文の文字数で数える。"""
     with _records() as records:
         found = _find(records, document)
+        encoding = _encodings(records).get(found.id, "")
     if as_json:
-        typer.echo(json.dumps(asdict(found), ensure_ascii=False))
+        typer.echo(json.dumps({**asdict(found), "encoding": encoding}, ensure_ascii=False))
         return
     about = [
         ("題", found.title), ("パス", found.source), ("コレクション", found.collection),
         ("日付", found.date), ("URL", found.url), ("タグ", "、".join(found.tags)),
         ("ページ", f"{len(found.pages)}" if found.pages else ""),
-        ("新しい版", found.superseded_by),
+        ("新しい版", found.superseded_by), ("文字コード", encoding),
     ]  # fmt: skip
     for name, value in about:
         if value:
@@ -78,6 +81,13 @@ def skipped(as_json: Json = False) -> None:
     for item in found:
         typer.echo(f"{item.source}: {item.reason}（{item.code}）")
     typer.echo(f"読めなかったもの {len(found):,} 件")
+
+
+def _encodings(records: Records | Searchable) -> dict[str, str]:
+    """The encodings of texts by their document's id; a database does not keep them."""
+    from index.records_file import Records
+
+    return records.encodings() if isinstance(records, Records) else {}
 
 
 def _find(records: Records | Searchable, name: str) -> Document:

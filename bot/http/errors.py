@@ -8,12 +8,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from bot.errors import BadQuestion
 from bot.messages.http import ENGLISH_ERRORS, HTTP_ERRORS, HTTP_MISTAKES
 from bot.records import Language
+from bot.web.error_page import render_error
 from index.errors import KikuError
 from index.normalize import has_words, is_english
 
@@ -84,10 +86,12 @@ def sentences(error: ApiError, language: Language) -> tuple[str, str]:
     return message.format(**error.blanks), hint.format(**error.blanks)
 
 
-def refusal(error: ApiError, language: Language) -> Response:
-    """The response for an `ApiError`."""
-    body = error_body(error.code, *sentences(error, language))
-    return Response(body, error.status, error.headers, "application/json")
+def refusal(error: ApiError, language: Language, *, page: bool = False) -> Response:
+    """The response for an `ApiError`; `page` makes it one for people to read."""
+    told = sentences(error, language)
+    if page:
+        return _page(error.status, told, error.headers, language)
+    return Response(error_body(error.code, *told), error.status, error.headers, "application/json")
 
 
 def kiku_sentences(error: KikuError, language: Language) -> tuple[str, str]:
@@ -98,12 +102,27 @@ def kiku_sentences(error: KikuError, language: Language) -> tuple[str, str]:
     return ENGLISH_ERRORS.get(error.code, told) if language == "en" else told
 
 
-def explain(error: KikuError, language: Language) -> Response:
-    """The response for an expected failure of Kiku itself."""
+def explain(error: KikuError, language: Language, *, page: bool = False) -> Response:
+    """The response for an expected failure of Kiku itself; `page` as above."""
     status = STATUS_OF_CODE.get(error.code, 500)
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
-    body = error_body(error.code, *kiku_sentences(error, language))
-    return Response(body, status, headers, "application/json")
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    told = kiku_sentences(error, language)
+    if page:
+        return _page(status, told, headers, language)
+    return Response(error_body(error.code, *told), status, headers, "application/json")
+
+
+def is_page(path: str, headers: Headers) -> bool:
+    """Whether a browser opens a page for a person; what a script or a program asks for is JSON."""
+    of_people = path in ("/", "/insights") or path.startswith("/sources/")
+    return of_people and headers.get("sec-fetch-mode") == "navigate"
+
+
+def _page(
+    status: int, told: tuple[str, str], headers: Mapping[str, str], language: Language
+) -> Response:
+    html = render_error(*told, language=language)
+    return HTMLResponse(html.encode("utf-8", "replace"), status, headers)
 
 
 def told(error: Exception, language: Language) -> dict[str, dict[str, str]]:
@@ -134,16 +153,17 @@ def install(app: FastAPI, max_body: int) -> None:
 
     @app.exception_handler(ApiError)
     def _(request: Request, error: ApiError) -> Response:
-        return refusal(error, language_of(request))
+        return refusal(error, language_of(request), page=_opens_page(request))
 
     @app.exception_handler(KikuError)
     def _(request: Request, error: KikuError) -> Response:
-        return explain(error, language_of(request))
+        return explain(error, language_of(request), page=_opens_page(request))
 
     @app.exception_handler(RequestValidationError)
     def _(request: Request, error: RequestValidationError) -> Response:
         language = language_of(request)
-        return refusal(_mistake(error.errors(), language), language)
+        mistake = _mistake(error.errors(), language)
+        return refusal(mistake, language, page=_opens_page(request))
 
     @app.exception_handler(HTTPException)
     def _(request: Request, error: HTTPException) -> Response:
@@ -154,7 +174,11 @@ def install(app: FastAPI, max_body: int) -> None:
         if code == "method_not_allowed":
             headers["Allow"] = _allowed(app, request) or headers.get("Allow", "")
         reply = ApiError(error.status_code, code, headers=headers, limit=max_body)
-        return refusal(reply, language_of(request))
+        return refusal(reply, language_of(request), page=_opens_page(request))
+
+
+def _opens_page(request: Request) -> bool:
+    return is_page(request.url.path, request.headers)
 
 
 def _allowed(app: FastAPI, request: Request) -> str:

@@ -25,7 +25,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.http.auth import Caller, KeyRing, presented_key
-from bot.http.errors import ApiError, preferred_language, refusal
+from bot.http.errors import ApiError, is_page, preferred_language, refusal
 from bot.http.metrics import Metrics
 from index.errors import SettingsError
 
@@ -196,7 +196,8 @@ class _Passage:
 
     async def _refuse(self, error: ApiError, receive: Receive, send: Send) -> None:
         language = preferred_language(self._headers.get("accept-language", ""))
-        await refusal(error, language)(self._scope, receive, send)
+        page = is_page(self._scope["path"], self._headers)
+        await refusal(error, language, page=page)(self._scope, receive, send)
 
     def _add_headers(self, message: Message) -> None:
         headers = MutableHeaders(scope=message)

@@ -118,6 +118,8 @@ def test_a_wrong_key_is_refused(client: TestClient) -> None:
 def test_a_browser_is_asked_for_the_key(client: TestClient, keys: Keys) -> None:
     reply = client.get("/", headers={"Accept": "text/html,*/*"})
     assert reply.headers["www-authenticate"].startswith("Basic")
+    declined = client.get("/", headers={"Accept": "text/html", "Sec-Fetch-Mode": "navigate"})
+    assert (declined.status_code, "<h1>APIキーが必要です。</h1>" in declined.text) == (401, True)
     login = client.get("/", auth=("", keys.manuals))
     assert login.status_code == 200
 

@@ -17,7 +17,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import Scope
 
-from bot.http import chat_completions, errors, operations, pages, routes
+from bot.http import chat_completions, errors, insights, operations, pages, routes
 from bot.http.auth import KeyRing
 from bot.http.gate import Gate
 from bot.http.guard import LOCAL_NAMES, Guard, RateLimit
@@ -120,6 +120,7 @@ def _assemble(settings: Settings, connect: Callable[[], Kiku]) -> FastAPI:
         routes.streams,
         chat_completions.router,
         operations.router,
+        insights.router,
     ):
         app.include_router(router)
     pages.mount(app)

@@ -298,50 +298,6 @@ class BuildState(_Response):
     skipped: int = Field(0, description="files that could not be read; `kiku documents skipped`")
 
 
-class DayOfQuestions(_Response):
-    """What was asked and rated on one day."""
-
-    date: str
-    asked: int
-    answered: int
-    not_found: int
-    up: int
-    down: int
-
-
-class UnansweredQuestion(_Response):
-    """A question that the documents did not answer."""
-
-    question: str
-    asked: int = Field(description="how often")
-    last: str = Field(description="the last time")
-
-
-class LowRatedAnswer(_Response):
-    """An answer that somebody gave 👎."""
-
-    question: str
-    answer: str
-    comment: str
-    date: str
-
-
-class CitedDocument(_Response):
-    """How often a document was cited."""
-
-    title: str
-    count: int
-
-
-class Insights(_Response):
-    """What people asked, day by day, and what to mend."""
-
-    days: list[DayOfQuestions]
-    unanswered: list[UnansweredQuestion]
-    low_rated: list[LowRatedAnswer]
-    top_documents: list[CitedDocument]
-
-
 class ErrorDetail(BaseModel):
     """What went wrong: `code` for machines, `message` and `hint` for people."""
 

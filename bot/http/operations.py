@@ -10,11 +10,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from bot.http.depends import AnAdmin, TheCaller, TheService
 from bot.http.errors import RETRY_SECONDS, ApiError
-from bot.http.models import Alive, BuildState, Insights, Readiness
+from bot.http.models import Alive, BuildState, Readiness
 from bot.http.routes import ERRORS, ERRORS_IN_JSON
 
 router = APIRouter(tags=["operations"])
-_REFUSED: dict[int | str, dict[str, Any]] = {
+REFUSED: dict[int | str, dict[str, Any]] = {
     status: ERRORS[status] for status in (400, 401, 403, 429, 503)
 }
 
@@ -46,19 +46,13 @@ def metrics(service: TheService, caller: TheCaller) -> Response:
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.post("/admin/build", status_code=202, responses=_REFUSED | {501: ERRORS[404]})
+@router.post("/admin/build", status_code=202, responses=REFUSED | {501: ERRORS[404]})
 def build(service: TheService, _: AnAdmin) -> BuildState:
     """Begins to build the index anew; the one that is there serves until the new one is done."""
     return service.rebuild()
 
 
-@router.get("/admin/build", responses=_REFUSED)
+@router.get("/admin/build", responses=REFUSED)
 def build_state(service: TheService, _: AnAdmin) -> BuildState:
     """Where the last build that was begun here stands."""
     return service.build_state()
-
-
-@router.get("/insights/data", responses=_REFUSED, response_model=Insights)
-def insights(service: TheService, _: AnAdmin) -> dict[str, Any]:
-    """What people asked in the last 30 days, what had no answer, and how answers were rated."""
-    return service.kiku.store.insights()

@@ -47,6 +47,10 @@ def report(store: Store, days: int = 30) -> str:
             *_totals(insights["days"], days),
             *_chart(insights["days"]),
             *_list(
+                "よく尋ねられた質問",
+                [(row["asked"], row["question"], row["last"]) for row in insights["questions"]],
+            ),
+            *_list(
                 "答えが見つからなかった質問",
                 [(row["asked"], row["question"], row["last"]) for row in insights["unanswered"]],
             ),

@@ -17,6 +17,7 @@ def insights(session: Session, days: int) -> dict[str, Any]:
     """The last `days` days, today included, as plain JSON:
 
     `days` [{date, asked, answered, not_found, up, down}] oldest first, none left out;
+    `questions` [{question, asked, answered, last}] the most frequent first,
     `unanswered` [{question, asked, last}], `low_rated` [{question, answer, comment, date}],
     `top_documents` [{title, count}], each at most 50 rows.
     """
@@ -25,6 +26,7 @@ def insights(session: Session, days: int) -> dict[str, Any]:
     since = AnswerRow.day >= first.isoformat()
     return {
         "days": _days(session, first, today),
+        "questions": _questions(session, since),
         "unanswered": _unanswered(session, since),
         "low_rated": _low_rated(session, first.isoformat()),
         "top_documents": _top_documents(session, since),
@@ -51,6 +53,22 @@ def _days(session: Session, first: date, last: date) -> list[dict[str, Any]]:
         if day in counts:
             counts[day][rating] += count
     return [{"date": day, **numbers} for day, numbers in counts.items()]
+
+
+def _questions(session: Session, since: ColumnElement[bool]) -> list[dict[str, Any]]:
+    asked, last = func.count(), func.max(AnswerRow.day)
+    answered = func.count().filter(AnswerRow.status == "answered")
+    query = (
+        select(AnswerRow.question, asked, answered, last)
+        .where(since)
+        .group_by(AnswerRow.question)
+        .order_by(asked.desc(), last.desc(), AnswerRow.question)
+        .limit(LISTED)
+    )
+    return [
+        {"question": question, "asked": count, "answered": found, "last": day}
+        for question, count, found, day in session.execute(query)
+    ]
 
 
 def _unanswered(session: Session, since: ColumnElement[bool]) -> list[dict[str, Any]]:

@@ -435,7 +435,30 @@ def test_the_pages_are_served(client: TestClient) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert client.get("/insights").status_code == 200
     figures = client.get("/insights/data").json()
-    assert set(figures) == {"days", "unanswered", "low_rated", "top_documents"}
+    lists = {"days", "questions", "unanswered", "low_rated", "top_documents"}
+    assert set(figures) == lists
+    assert len(figures["days"]) == 30
+    assert len(client.get("/insights/data", params={"days": 7}).json()["days"]) == 7
+    assert client.get("/insights/data", params={"days": 0}).status_code == 422
+
+
+def test_a_page_that_cannot_be_opened_says_so_as_a_page(client: TestClient, kiku: FakeKiku) -> None:
+    opening = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html,*/*", "Accept-Language": "en"}
+    gone = client.get("/sources/0000000000000000", headers=opening)
+    assert gone.status_code == 404
+    assert gone.headers["content-type"].startswith("text/html")
+    assert "<h1>There is no such document.</h1>" in gone.text
+    assert "default-src 'none'" in gone.headers["content-security-policy"]
+    wrong = client.get("/sources/x?start=<b>", headers=opening)
+    assert (wrong.status_code, "<b>" in wrong.text) == (422, False)
+    kiku.index = None
+    missing = client.get(f"/sources/{CENTOS}", headers=opening)
+    assert (missing.status_code, "kiku build" in missing.text) == (503, True)
+    assert "Retry-After" in missing.headers
+    # A script of the page, and whatever is no page, get JSON.
+    script = client.get(f"/sources/{CENTOS}", headers=opening | {"Sec-Fetch-Mode": "cors"})
+    assert script.json()["error"]["code"] == "index_missing"
+    assert client.get("/documents/x", headers=opening).json()["error"]["code"] == "index_missing"
 
 
 def test_the_index_is_rebuilt_on_request(client: TestClient, kiku: FakeKiku) -> None:

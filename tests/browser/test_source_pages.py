@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -75,6 +76,11 @@ def test_the_insights_show_what_was_asked(visit: Callable[..., Page], site: Site
     assert asked == sum(day["asked"] for day in site.kiku.store.insights()["days"]) >= 2
     bars = page.locator("svg.chart rect.answered, svg.chart rect.missed")
     assert bars.count() >= 2
+    often = page.locator("section", has_text="よく尋ねられた質問").last
+    expect(often.locator("tr", has_text=QUESTION)).to_be_visible()
+    page.get_by_label("期間").select_option("7日間")
+    begins = (datetime.now().astimezone() - timedelta(days=6)).date().isoformat()
+    expect(page.locator("#period")).to_contain_text(begins)
     table = page.locator("section", has_text="答えのなかった質問").last
     expect(table).to_contain_text(UNANSWERABLE)
     low = page.locator("section", has_text="評価の低かった答え").last
@@ -84,10 +90,12 @@ def test_the_insights_show_what_was_asked(visit: Callable[..., Page], site: Site
 
 
 def test_empty_insights_say_so(visit: Callable[..., Page]) -> None:
-    empty = {"days": [], "unanswered": [], "low_rated": [], "top_documents": []}
+    empty = {"days": [], "questions": [], "unanswered": [], "low_rated": [], "top_documents": []}
     page = visit(
         "/insights",
         locale="en-US",
-        before=lambda page: page.route("**/insights/data", lambda route: route.fulfill(json=empty)),
+        before=lambda page: page.route(
+            "**/insights/data?*", lambda route: route.fulfill(json=empty)
+        ),
     )
     expect(page.locator("#report")).to_contain_text("Nothing has been asked yet.")

@@ -112,6 +112,8 @@ def test_the_report_counts_and_lists(store: Store) -> None:
     store.rate("a1", "down", "古い")
     text = report(store, 7)
     assert "質問 2 件、回答 1 件（50%）、見つからず 1 件、👍 0、👎 1" in text
+    often = text.partition("よく尋ねられた質問")[2].partition("答えが見つからなかった質問")[0]
+    assert "給与はいつですか？" in often
     assert "社員食堂は 何時までですか？" in text
     assert "給与はいつですか？（古い）" in text
     assert "規程" in text

@@ -205,6 +205,7 @@ def test_insights_count_by_day_and_by_text(store: Store) -> None:
     ask(store, "a1", "給与は？", status="not_found")
     ask(store, "a2", "給与は？", status="not_found")
     ask(store, "a3", "休暇は？", status="not_found")
+    ask(store, "a5", "給与は？")
     two = (CITATION, replace(CITATION, number=2, start=1))
     ask(store, "a4", "リリースは？", citations=two)
     store.rate("a4", "down", "古い", by="alice")
@@ -216,13 +217,17 @@ def test_insights_count_by_day_and_by_text(store: Store) -> None:
     assert len(found["days"]) == 7
     assert found["days"][-1] == {
         "date": today,
-        "asked": 3,
-        "answered": 1,
+        "asked": 4,
+        "answered": 2,
         "not_found": 2,
         "up": 1,
         "down": 1,
     }
-    assert sum(day["asked"] for day in found["days"]) == 3
+    assert sum(day["asked"] for day in found["days"]) == 4
+    assert found["questions"] == [
+        {"question": "給与は？", "asked": 3, "answered": 1, "last": today},
+        {"question": "リリースは？", "asked": 1, "answered": 1, "last": today},
+    ]
     assert found["unanswered"] == [{"question": "給与は？", "asked": 2, "last": today}]
     assert found["low_rated"] == [
         {
@@ -232,7 +237,7 @@ def test_insights_count_by_day_and_by_text(store: Store) -> None:
             "date": today,
         }
     ]
-    assert found["top_documents"] == [{"title": "Debian", "count": 1}]
+    assert found["top_documents"] == [{"title": "Debian", "count": 2}]
 
 
 def test_questions_of_a_person_are_listed_once_newest_first(store: Store) -> None:

@@ -104,7 +104,7 @@ async function json(path, options) {
 }
 
 export const documents = () => json("/documents");
-export const insights = () => json("/insights/data");
+export const insights = (days) => json(`/insights/data?days=${days}`);
 export const suggestions = () => json("/suggestions");
 export const conversation = (id) => json(`/conversations/${encodeURIComponent(id)}`);
 export const deleteConversation = (id) => json(`/conversations/${encodeURIComponent(id)}`, { method: "DELETE" });

@@ -61,7 +61,8 @@ export function showHelp() {
     el("h3", { class: "keyboard", text: t("keyboard") }),
     el("dl", { class: "keys keyboard" }, ...keys.flatMap(([names, meaning]) => [
       el("dt", {}, ...names.flatMap((name, at) => [at ? " " : "", el("kbd", { text: name })])), el("dd", { text: t(meaning) })])),
-    el("p", { class: "soft" }, t("api"), " ", el("a", { href: "/docs", target: "_blank", rel: "noopener", text: t("api_docs") })));
+    el("p", { class: "soft" }, t("api"), " ", el("a", { href: "/docs", target: "_blank", rel: "noopener", text: t("api_docs") })),
+    el("p", { class: "soft" }, t("insights_lead"), " ", el("a", { href: "/insights", target: "_blank", rel: "noopener", text: t("insights") })));
 }
 
 /** The indexed documents, to look through; `open(document)` shows one. */

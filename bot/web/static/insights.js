@@ -9,22 +9,26 @@ import { language } from "./words.js";
 const PADDING = 42;
 const GAP = 16;
 const TWO_COLUMNS = 2 * 448 + GAP;
+const PERIODS = [7, 30, 90]; // days
+let shown = null; // the figures on the page, to be drawn again at another width
 const SVG = "http://www.w3.org/2000/svg";
 const WORDS = {
   ja: {
-    title: "質問の記録", print: "印刷", asked: "質問", rate: "回答できた割合", good: "役に立った割合", missed: "答えのなかった質問",
+    title: "質問の記録", print: "印刷", period: "期間", days: "日間", asked: "質問", rate: "回答できた割合", good: "役に立った割合", missed: "答えのなかった質問",
     times: "回", per_day: "日ごとの質問", per_day_lead: "文書から答えられた質問と、答えが見つからなかった質問",
     answered: "回答した", not_found: "見つからなかった", ratings: "日ごとの評価", ratings_lead: "利用者が付けた評価",
     up: "役に立った", down: "役に立たなかった", top: "よく引用された文書", top_lead: "答えの根拠になった回数",
+    often: "よく尋ねられた質問", often_lead: "回数の多い順。答えが見つかった回数も示します", found: "回答",
     unanswered: "答えのなかった質問", unanswered_lead: "文書に書き足すと答えられるようになります", question: "質問", count: "回数", last: "最後",
     low: "評価の低かった答え", low_lead: "文書が古いか、別の文を引用したほうがよかった答えです", answer: "答え", date: "日付",
     none: "まだありません。", day: "日付", nothing: "まだ質問がありません。", failed: "記録を読み込めませんでした。",
   },
   en: {
-    title: "What people asked", print: "Print", asked: "Questions", rate: "Answered", good: "Rated helpful", missed: "Without an answer",
+    title: "What people asked", print: "Print", period: "Period", days: " days", asked: "Questions", rate: "Answered", good: "Rated helpful", missed: "Without an answer",
     times: "", per_day: "Questions by day", per_day_lead: "Answered from the documents, and not found in them",
     answered: "Answered", not_found: "Not found", ratings: "Ratings by day", ratings_lead: "What people thought of the answers",
     up: "Helpful", down: "Not helpful", top: "Most cited documents", top_lead: "How often an answer stood on them",
+    often: "Asked most often", often_lead: "And how many of the times there was an answer", found: "Answered",
     unanswered: "Questions without an answer", unanswered_lead: "Write these into the documents, and they get one", question: "Question", count: "Times", last: "Last",
     low: "Answers rated low", low_lead: "The document is outdated, or another sentence would have been better", answer: "Answer", date: "Date",
     none: "None yet.", day: "Day", nothing: "Nothing has been asked yet.", failed: "The records could not be loaded.",
@@ -111,6 +115,15 @@ function documents(all) {
     svg("svg", { viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { width: (100 * count) / most, height: 6 })))));
 }
 
+function often(all) {
+  if (!all.length) return nothing();
+  return el("div", { class: "list" }, el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { text: say("question") }), el("th", { class: "number", text: say("count") }),
+      el("th", { class: "number", text: say("found") }), el("th", { text: say("last") }))),
+    el("tbody", {}, ...all.slice(0, 20).map((row) => el("tr", {}, el("td", { text: row.question }), el("td", { class: "number", text: row.asked }),
+      el("td", { class: "number", text: row.answered }), el("td", { class: "date", text: row.last.slice(0, 10) }))))));
+}
+
 function unanswered(all) {
   if (!all.length) return nothing();
   return el("div", { class: "list" }, el("table", {},
@@ -127,7 +140,7 @@ function lowRated(all) {
       el("td", {}, row.answer, row.comment ? el("blockquote", { text: row.comment }) : null), el("td", { class: "date", text: row.date.slice(0, 10) }))))));
 }
 
-function draw({ days, unanswered: missing, low_rated: low, top_documents: top }) {
+function draw({ days, questions, unanswered: missing, low_rated: low, top_documents: top }) {
   const asked = sum(days, "asked"), answered = sum(days, "answered"), up = sum(days, "up"), down = sum(days, "down");
   if (days.length) document.getElementById("period").textContent = `${days[0].date} – ${days.at(-1).date}`;
   const report = document.getElementById("report");
@@ -143,6 +156,7 @@ function draw({ days, unanswered: missing, low_rated: low, top_documents: top })
       panel(say("per_day"), say("per_day_lead"), chart(days, say("per_day"), width, [["answered", "answered"], ["not_found", "missed"]]), "wide"),
       panel(say("ratings"), say("ratings_lead"), up + down ? chart(days, say("ratings"), half, [["up", "up"]], [["down", "down"]]) : nothing()),
       panel(say("top"), say("top_lead"), documents(top)),
+      panel(say("often"), say("often_lead"), often(questions), "wide long"),
       panel(say("unanswered"), say("unanswered_lead"), unanswered(missing), "wide long"),
       panel(say("low"), say("low_lead"), lowRated(low), "wide long"))
     : el("p", { text: say("nothing") }));
@@ -154,16 +168,26 @@ async function start() {
   for (const node of document.querySelectorAll("[data-say]")) node.textContent = say(node.dataset.say);
   document.getElementById("print").addEventListener("click", () => window.print());
   api.onKeyWanted(askForKey);
+  const choice = document.getElementById("days");
+  choice.append(...PERIODS.map((days) => el("option", { value: days, text: `${days}${say("days")}` })));
+  choice.value = 30;
+  choice.addEventListener("change", () => load(choice.value));
+  let waiting = 0;
+  window.addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => shown && draw(shown), 150);
+  });
+  await load(choice.value);
+}
+
+async function load(days) {
   const report = document.getElementById("report");
+  report.setAttribute("aria-busy", "true");
   try {
-    const data = await api.insights();
-    draw(data);
-    let waiting = 0;
-    window.addEventListener("resize", () => {
-      clearTimeout(waiting);
-      waiting = setTimeout(() => draw(data), 150);
-    });
+    shown = await api.insights(days);
+    draw(shown);
   } catch (failure) {
+    shown = null;
     report.replaceChildren(el("div", { class: "failed", role: "alert" }, el("strong", { text: failure.message || say("failed") }),
       failure.hint ? el("p", { text: failure.hint }) : null));
     if (!(failure instanceof api.Failure)) throw failure;

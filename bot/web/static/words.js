@@ -114,6 +114,8 @@ const JA = {
   keyboard: "キーボード",
   api: "このサービスは curl や OpenAI 互換クライアントからも使えます。",
   api_docs: "APIの説明",
+  insights_lead: "管理者は、尋ねられた質問と、答えのなかった質問を見られます。",
+  insights: "質問の記録",
 };
 
 const EN = {
@@ -230,6 +232,8 @@ const EN = {
   keyboard: "Keyboard",
   api: "The service also answers curl and OpenAI-compatible clients.",
   api_docs: "API documentation",
+  insights_lead: "Administrators can see what was asked and what had no answer.",
+  insights: "What people asked",
 };
 
 const LANGUAGES = { ja: JA, en: EN };

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 from uuid import uuid4
@@ -35,6 +36,7 @@ class Memory(Protocol):
 
 Said = Callable[[str], None]
 Found = Callable[[tuple[Citation, ...]], None]
+Spent = Callable[[str, float], None]
 
 
 class Composer(Protocol):
@@ -77,13 +79,19 @@ class Answerer:
         self._max_question_chars = max_question_chars
 
     def ask(
-        self, question: Question, *, said: Said | None = None, found: Found | None = None
+        self,
+        question: Question,
+        *,
+        said: Said | None = None,
+        found: Found | None = None,
+        spent: Spent | None = None,
     ) -> Answer:
         """Answers. Remembering the answer is up to the adapter that asked.
 
         `said` is told each sentence of a language model as soon as it is checked; when the model
         fails after that, the answer is the extractive one all the same. `found` is told the
-        citations before a model begins to write.
+        citations before a model begins to write. `spent` is told the seconds of each stage:
+        `retrieve`, `extract`, `cite`, `compose`.
 
         Raises BadQuestion for a question that cannot be searched for; IndexMissing and the like
         when there is nothing to search in.
@@ -93,9 +101,10 @@ class Answerer:
         retriever = self._retriever()
         history = self._history(question)
         language = _language(text)
-        parts = self._parts(retriever, text, history, question)
+        watch = _Watch(spent)
+        parts = self._parts(retriever, text, history, question, watch)
         asked = replace(question, text=text)
-        answer = self._answer(retriever, asked, parts, language, said, found)
+        answer = self._answer(retriever, asked, parts, language, watch, said, found)
         return replace(answer, took_ms=round((time.perf_counter() - started) * 1000, 1))
 
     @property
@@ -114,16 +123,22 @@ class Answerer:
         Raises what `ask` raises.
         """
         text = self._checked(question)
-        parts = self._parts(self._retriever(), text, self._history(question), question)
+        history, watch = self._history(question), _Watch(None)
+        parts = self._parts(self._retriever(), text, history, question, watch)
         return max(parts, key=lambda part: part[1])[0].features
 
     def _parts(
-        self, retriever: Retriever, text: str, history: tuple[Turn, ...], question: Question
+        self,
+        retriever: Retriever,
+        text: str,
+        history: tuple[Turn, ...],
+        question: Question,
+        watch: _Watch,
     ) -> list[tuple[Extract, float]]:
         """The extract and confidence of each question in `text`."""
         parts: list[tuple[Extract, float]] = []
         for part in split_questions(text):
-            parts.append(self._extract(retriever, part, history, question))
+            parts.append(self._extract(retriever, part, history, question, watch))
             history = (*history, Turn("user", part))
         return parts
 
@@ -157,13 +172,21 @@ class Answerer:
             return ()
 
     def _extract(
-        self, retriever: Retriever, text: str, history: Sequence[Turn], question: Question
+        self,
+        retriever: Retriever,
+        text: str,
+        history: Sequence[Turn],
+        question: Question,
+        watch: _Watch,
     ) -> tuple[Extract, float]:
         """The extract for one question, read in its conversation where it leans on it, and its
         confidence: 0 for a question about something that was never named."""
         asked = with_context(text, history) or text
-        search = retriever.explain(asked, max(8, question.top_k), collections=question.collections)
-        found = extract(retriever, search, question.top_k)
+        at_least = max(8, question.top_k)
+        with watch.stage("retrieve"):
+            search = retriever.explain(asked, at_least, collections=question.collections)
+        with watch.stage("extract"):
+            found = extract(retriever, search, question.top_k)
         if not found.evidence or points_nowhere(text, history):
             return found, 0.0
         return found, self._calibration.probability(found.features)
@@ -174,6 +197,7 @@ class Answerer:
         question: Question,
         parts: Sequence[tuple[Extract, float]],
         language: Language,
+        watch: _Watch,
         said: Said | None,
         found: Found | None,
     ) -> Answer:
@@ -183,9 +207,9 @@ class Answerer:
         evidence = [piece for found, _ in shown for piece in found.evidence[: found.used]]
         used = len(evidence)
         evidence += [piece for found, _ in shown for piece in found.evidence[found.used :]]
-        citations = tuple(
-            cite(evidence[: max(used, question.top_k)], retriever, question.collections)
-        )
+        cited = evidence[: max(used, question.top_k)]
+        with watch.stage("cite"):
+            citations = tuple(cite(cited, retriever, question.collections))
         text = "\n".join(f"{readable(c.quote)}[{c.number}]" for c in citations[:used])
         composer = "extractive"
         if not answered or not text:
@@ -193,7 +217,8 @@ class Answerer:
         elif self._composer:
             if found:
                 found(citations)
-            written = self._composer.compose(question, citations, text, language, said)
+            with watch.stage("compose"):
+                written = self._composer.compose(question, citations, text, language, said)
             text, composer = (written, "llm") if written else (text, composer)
         return Answer(
             id=uuid4().hex,
@@ -206,6 +231,22 @@ class Answerer:
             language=language,
             composer="llm" if composer == "llm" else "extractive",
         )
+
+
+class _Watch:
+    """Tells how long each stage of an answer took, whether it came to its end or not."""
+
+    def __init__(self, spent: Spent | None) -> None:
+        self._spent = spent
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._spent:
+                self._spent(name, time.perf_counter() - began)
 
 
 def _language(text: str) -> Language:

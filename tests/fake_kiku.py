@@ -112,6 +112,7 @@ class FakeAnswerer:
         *,
         said: Callable[[str], None] | None = None,
         found: Callable[[tuple[Citation, ...]], None] | None = None,
+        spent: Callable[[str, float], None] | None = None,
     ) -> Answer:
         self.asked.append(question)
         if self.hold is not None:

@@ -78,7 +78,7 @@ class Service:
         kiku = self.kiku
         self._check_owner(question, caller)
         with self._stage("answer"):
-            answer = kiku.answerer.ask(question, said=said, found=found)
+            answer = kiku.answerer.ask(question, said=said, found=found, spent=self.metrics.stage)
         self.metrics.answer(answer, question.channel)
         try:
             with self._stage("record"):

@@ -89,6 +89,23 @@ def test_a_follow_up_is_read_in_its_conversation(client: TestClient) -> None:
     assert any("cri-o" in one["source"] for one in follow_up["citations"])
 
 
+def test_the_time_of_an_answer_is_measured_by_stage(client: TestClient) -> None:
+    for _ in range(2):
+        assert client.post("/ask", json={"question": QUESTION}).status_code == 200
+    lines = dict(
+        line.rsplit(" ", 1)
+        for line in client.get("/metrics").text.splitlines()
+        if line.startswith("kiku_stage_seconds")
+    )
+    seconds = {
+        stage: float(lines[f'kiku_stage_seconds_sum{{stage="{stage}"}}'])
+        for stage in ("wait", "answer", "retrieve", "extract", "cite", "record")
+    }
+    assert float(lines['kiku_stage_seconds_count{stage="retrieve"}']) == 2
+    parts = seconds["retrieve"] + seconds["extract"] + seconds["cite"]
+    assert 0 < parts <= seconds["answer"]
+
+
 def test_suggestions_come_from_the_documents(client: TestClient) -> None:
     questions = client.get("/suggestions").json()["questions"]
     for question in questions:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # files that could not be read, named below the summary
 SETTLE_MS = 1_500  # a save is several changes; the build waits until it is quiet for so long
+WAKE_MS = 1_000  # after so long without a change the watch is known to have begun
 AGAIN = 5.0  # seconds to wait for another build to end
 INTERRUPTED = "中断しました。索引は前のままです。読み終えた分は残っているので、次の kiku build は続きから始まります。"
 
@@ -58,15 +59,18 @@ def _build(
     encoder: Encoder | None,
     as_json: bool,
     told: Sequence[Skipped] = (),
+    *,
+    only_news: bool = False,
 ) -> Sequence[Skipped]:
-    """Builds and tells what became of it: what cannot be read too, unless it was `told` before.
-    Returns what cannot be read."""
+    """Builds and tells what became of it: what cannot be read too, unless it was `told` before;
+    nothing where nothing changed, if `only_news`. Returns what cannot be read."""
     try:
         report = _built(settings, paths, encoder, as_json)
     except KeyboardInterrupt:
         typer.echo(INTERRUPTED, err=True)
         raise
-    typer.echo(json.dumps(asdict(report), ensure_ascii=False) if as_json else _summary(report))
+    if report.changed or not only_news:
+        typer.echo(json.dumps(asdict(report), ensure_ascii=False) if as_json else _summary(report))
     skipped = [item for item in report.skipped if item not in told]
     if skipped and not as_json:
         typer.echo(f"読めなかったもの {len(skipped):,} 件:", err=True)
@@ -134,7 +138,10 @@ def _keep_building(
     settings: Settings, encoder: Encoder | None, as_json: bool, told: Sequence[Skipped]
 ) -> None:
     """Builds again at every change below the remembered folders, until ^C. A build that fails is
-    told, and the next change gets its chance."""
+    told, and the next change gets its chance.
+
+    The first build here is of what changed before the watch began: during the build before it, say.
+    """
     from watchfiles import watch
 
     from bot.wiring import remembered_roots
@@ -147,18 +154,39 @@ def _keep_building(
         below = next((path.relative_to(root) for root in roots if path.is_relative_to(root)), path)
         return not path.is_relative_to(home) and not any(p.startswith(".") for p in below.parts)
 
-    if not as_json:
-        typer.echo("文書の変更を待っています（Ctrl+C で終わります）。", err=True)
-    for _ in watch(*roots, watch_filter=concerns, debounce=SETTLE_MS, raise_interrupt=True):
-        while True:
-            try:
-                told = _build(settings, [], encoder, as_json, told)
-            except BuildRunning:
-                time.sleep(AGAIN)
-                continue
-            except KikuError as error:
-                typer.echo(f"{error.message} {error.hint}".strip(), err=True)
-            break
+    begun = False
+    for changes in watch(
+        *roots,
+        watch_filter=concerns,
+        debounce=SETTLE_MS,
+        rust_timeout=WAKE_MS,
+        yield_on_timeout=True,
+        raise_interrupt=True,
+    ):
+        if changes or not begun:
+            told = _build_somehow(settings, encoder, as_json, told, only_news=not changes)
+        if not begun and not as_json:
+            typer.echo("文書の変更を待っています（Ctrl+C で終わります）。", err=True)
+        begun = True
+
+
+def _build_somehow(
+    settings: Settings,
+    encoder: Encoder | None,
+    as_json: bool,
+    told: Sequence[Skipped],
+    *,
+    only_news: bool,
+) -> Sequence[Skipped]:
+    """Builds once no other build runs; a failure is told. Returns what cannot be read."""
+    while True:
+        try:
+            return _build(settings, [], encoder, as_json, told, only_news=only_news)
+        except BuildRunning:
+            time.sleep(AGAIN)
+        except KikuError as error:
+            typer.echo(f"{error.message} {error.hint}".strip(), err=True)
+            return told
 
 
 def rollback() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from email import policy
 from email.errors import MessageError
 from email.message import EmailMessage, MIMEPart
@@ -18,7 +19,8 @@ from index.sources.types import Limits, Part
 from index.sources.wrapped import unwrapped
 
 MOST_PARTS = 500
-HEAD = (("From", "差出人"), ("To", "宛先"), ("Cc", "Cc"), ("Date", "日時"))
+HEAD = (("From", "差出人"), ("To", "宛先"), ("Cc", "Cc"))
+DAYS = "月火水木金土日"
 
 
 def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
@@ -29,12 +31,14 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
         raise UnreadableDocument("メールとして読めません。", code="damaged") from None
     subject = _header(message, "Subject")
     body, encoding = _body(message)
-    head = "\n".join(
-        f"{label}: {value}" for field, label in HEAD if (value := _header(message, field))
-    )
+    sent = _sent(message)
+    head = [f"{label}: {value}" for field, label in HEAD if (value := _header(message, field))]
+    if sent:
+        day = f"{sent.year}年{sent.month}月{sent.day}日（{DAYS[sent.weekday()]}）"
+        head.append(f"日時: {day}{sent:%H:%M}")
     if body or subject:
-        text = clean("\n\n".join(part for part in (subject, head, body) if part))
-        yield Part(text, subject, date=_date(message), encoding=encoding)
+        text = clean("\n\n".join(part for part in (subject, "\n".join(head), body) if part))
+        yield Part(text, subject, date=f"{sent:%Y-%m-%d}" if sent else "", encoding=encoding)
     yield from _attachments(message, limits)
 
 
@@ -46,11 +50,12 @@ def _header(message: EmailMessage, field: str) -> str:
     return " ".join(clean(value).split())[:1000]
 
 
-def _date(message: EmailMessage) -> str:
+def _sent(message: EmailMessage) -> datetime | None:
+    """When a mail was sent, by the sender's clock."""
     try:
-        return parsedate_to_datetime(_header(message, "Date")).date().isoformat()
+        return parsedate_to_datetime(_header(message, "Date"))
     except (ValueError, TypeError, OverflowError):
-        return ""
+        return None
 
 
 def _body(message: EmailMessage) -> tuple[str, str]:

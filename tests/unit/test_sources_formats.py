@@ -224,6 +224,7 @@ def test_mail_rejoins_lines_and_reads_attachments(tmp_path: Path) -> None:
     assert "作業中は共有フォルダーを使うことができません。" in mail.text
     assert "・日時: 11月8日 9時から\n・場所: 本社" in mail.text
     assert "差出人: 情報システム課" in mail.text
+    assert "\n日時: 2026年11月2日（月）10:00\n" in mail.text
     assert minutes.source == "m.eml#議事録.md"
     assert minutes.title == "議事録"
     assert minutes.media_type == "text/markdown"

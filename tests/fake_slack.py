@@ -49,6 +49,8 @@ MESSAGES = {
 EVENTS = {
     "app_mention": ("app_mention", "app_mentions:read"),
     "app_home_opened": ("app_home_opened", ""),
+    "app_uninstalled": ("app_uninstalled", ""),
+    "tokens_revoked": ("tokens_revoked", ""),
     "assistant_thread_started": ("assistant_thread_started", "assistant:write"),
 }
 # By the kind of channel: `channels:read` is of public ones.

@@ -58,7 +58,7 @@ class SlackApp:
         settings = kiku.settings
         self._kiku = kiku
         self._store = kiku.store
-        workspaces = Workspaces(settings, kiku.store)
+        workspaces = self._workspaces = Workspaces(settings, kiku.store)
         self.oauth_flow = workspaces.oauth_flow
         self.bolt = _bolt(settings, workspaces)
         self.ledger = Ledger(kiku.store.database, process_name(), lease=settings.slack.lease)
@@ -110,6 +110,8 @@ class SlackApp:
         app.event("assistant_thread_started")(self._take_thread_start)
         app.event("assistant_thread_context_changed")(_nothing)
         app.event("app_home_opened")(ack=self._take_look, lazy=[self._screens.show_home])
+        app.event("app_uninstalled")(self._take_farewell)
+        app.event("tokens_revoked")(self._take_farewell)
         app.command(command)(ack=self._take_command, lazy=[self._screens.open_settings])
         app.shortcut("answer_message")(self._take_shortcut)
         app.action("publish")(self._take_publish)
@@ -130,6 +132,12 @@ class SlackApp:
         if body["event"].get("tab") == "messages":
             self._inbox.put(from_first_look(body, *workspace(context)))
         ack()
+
+    def _take_farewell(self, body: dict[str, Any], context: BoltContext) -> None:
+        """Slack sends both when the app is removed, one of them also when single tokens go."""
+        event = body["event"]
+        if event["type"] == "app_uninstalled" or event.get("tokens", {}).get("bot"):
+            self._workspaces.forget(*workspace(context))
 
     def _take_command(self, ack: Ack, body: dict[str, Any]) -> None:
         words = body.get("text", "").strip().lower()

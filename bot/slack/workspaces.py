@@ -80,6 +80,11 @@ class Workspaces:
             bot_token=bot.bot_token,
         )
 
+    def forget(self, team: str, enterprise: str) -> None:
+        """Drops the tokens of a workspace that Kiku was removed from."""
+        if self._installed is not None:
+            self._installed.delete_all(enterprise_id=enterprise or None, team_id=team or None)
+
     def _find(self, team: str, enterprise: str) -> Any:
         assert self._installed is not None
         found = self._installed.find_bot(enterprise_id=enterprise or None, team_id=team or None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -14,7 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import uvicorn
+import yaml
 from pydantic import SecretStr
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from bot.settings import Settings
@@ -66,10 +70,10 @@ def url(kiku: Kiku) -> Iterator[str]:
     door.stop()
 
 
-def post(slack: FakeSlack, url: str, text: str, **how: object) -> tuple[int, str]:
+def post(slack: FakeSlack, url: str, said: str, **how: object) -> tuple[int, str]:
     """Somebody mentions Kiku; the event comes over HTTP."""
-    ts = slack.say("C1", mention(text), deliver=False)
-    event = {"type": "app_mention", "user": "U1", "text": mention(text), "ts": ts, "channel": "C1"}
+    ts = slack.say("C1", mention(said), deliver=False)
+    event = {"type": "app_mention", "user": "U1", "text": mention(said), "ts": ts, "channel": "C1"}
     body = slack.event_body(event | {"event_ts": ts})
     until = time.monotonic() + 10
     while True:
@@ -190,6 +194,18 @@ def test_another_workspace_installs_the_app_and_is_answered_with_its_own_token(
         assert slack.post_signed(f"{url}/slack/events", body) == 200
         assert ANSWER in words(slack.reply("C1", ts))
         assert slack.post_tokens == {"xoxb-second"}
+        kept = kiku.store.database.engine
+        for farewell, tokens in (
+            ({"type": "tokens_revoked", "tokens": {"oauth": ["U1"]}}, 1),
+            ({"type": "app_uninstalled"}, 0),
+        ):
+            body = slack.event_body(farewell) | {"team_id": "T0SECOND"}
+            body["authorizations"][0]["team_id"] = "T0SECOND"
+            assert slack.post_signed(f"{url}/slack/events", body) == 200
+            with kept.connect() as connection:
+                for table in ("slack_bots", "slack_installations"):
+                    count = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
+                    assert count == tokens
     door.stop()
     kiku.close()
 
@@ -264,5 +280,29 @@ def test_the_http_service_takes_events_without_an_api_key_of_its_own(
     assert post(slack, url, QUESTION, secret="guess")[0] == 401
     assert _status(f"{url}/ask?q=x") == 401
     server.should_exit = True
-    thread.join(20)
+    thread.join(120)  # not how soon: that it ends
     assert not thread.is_alive()
+
+
+def test_in_one_workspace_a_farewell_is_only_acknowledged(slack: FakeSlack, url: str) -> None:
+    post(slack, url, QUESTION)
+    for farewell in (
+        {"type": "app_uninstalled"},
+        {"type": "tokens_revoked", "tokens": {"bot": ["U"]}},
+    ):
+        assert slack.post_signed(f"{url}/slack/events", slack.event_body(farewell)) == 200
+
+
+def test_the_manifest_asks_for_what_kiku_listens_to() -> None:
+    """What `kiku slack manifest` prints is what Slack reads, and names each way to ask."""
+    shown = subprocess.run(
+        [sys.executable, "-c", "from bot.cli import main; main()", "slack", "manifest"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    read = yaml.safe_load(shown.stdout)
+    assert read["features"]["slash_commands"][0]["command"] == Settings().slack.command
+    assert read["features"]["app_home"]["messages_tab_read_only_enabled"] is False
+    assert read["settings"]["socket_mode_enabled"] is True
+    assert "chat:write" in read["oauth_config"]["scopes"]["bot"]

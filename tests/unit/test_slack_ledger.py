@@ -8,15 +8,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from bot.errors import StoreUnavailable
 from bot.records import Question
 from bot.slack.ledger import Delivery, Ledger, process_name
 from bot.store import Store
+from bot.store.tables import SlackQuestionRow
 from tests.unit.test_store import ask
 
 
@@ -97,6 +100,13 @@ def delivery(ts: float, lane: str = "a", **values: object) -> Delivery:
     return Delivery(**fields)  # type: ignore[arg-type]
 
 
+def time_is_up(ledger: Ledger) -> None:
+    """Makes due what waits, and ends every lease."""
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    with ledger._database.write() as session:
+        session.execute(update(SlackQuestionRow).values(until=past))
+
+
 @pytest.fixture
 def ledger(store: Store) -> Ledger:
     return Ledger(store.database, process_name())
@@ -133,9 +143,9 @@ def test_a_retry_keeps_its_place_in_the_thread(ledger: Ledger) -> None:
     job = ledger.take()
     assert job is not None
     assert not job.recovered
-    ledger.postpone(job.number, 0.2)
+    ledger.postpone(job.number, 60)
     assert ledger.take() is None
-    time.sleep(0.25)
+    time_is_up(ledger)
     again = ledger.take()
     assert again is not None
     assert (again.number, again.attempts, again.recovered) == (job.number, 2, True)
@@ -163,16 +173,16 @@ def test_those_who_wait_learn_how_many_are_before_them(ledger: Ledger) -> None:
 
 
 def test_another_process_takes_over_when_the_lease_is_over(store: Store) -> None:
-    first = Ledger(store.database, "elsewhere:1:aa", lease=0.3)
-    second = Ledger(store.database, "somewhere:2:bb", lease=0.3)
+    first = Ledger(store.database, "elsewhere:1:aa", lease=60)
+    second = Ledger(store.database, "somewhere:2:bb", lease=60)
     first.add(delivery(1))
     job = first.take()
     assert job is not None
     assert second.take() is None
+    time_is_up(first)
     first.extend([job.number])
-    time.sleep(0.2)
     assert second.take() is None
-    time.sleep(0.3)
+    time_is_up(first)
     taken = second.take()
     assert taken is not None
     assert taken.recovered

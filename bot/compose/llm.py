@@ -34,6 +34,10 @@ _CHARACTERS_PER_TOKEN = 8
 _FAILURES_BEFORE_REST = 3
 _REST_SECONDS = 30.0
 _HISTORY = 4
+# Characters of passages in one request. A local server with a small window would cut what is longer
+# from its beginning, where the rules stand.
+_MOST_OF_PASSAGES = 8_000
+_LONGEST_HEADING = 200
 _log = structlog.get_logger("kiku.llm")
 
 _RULES: dict[Language, str] = {
@@ -125,14 +129,15 @@ class LlmComposer:
         Raises LlmFailed, possibly behind sentences that were given already. Gives nothing where
         the passages are in another language than the answer: support could not be checked.
         """
-        if not citations or all((language == "en") != is_english(one.quote) for one in citations):
+        fitting = [one for one in citations if len(one.quote) <= _MOST_OF_PASSAGES]
+        if all((language == "en") != is_english(one.quote) for one in fitting):
             return
         if monotonic() < self._rests_until:
             raise LlmFailed("LLMは応答していません。")
         dropped = 0
         try:
-            for sentence in _complete(self._text(question, citations, extractive, language)):
-                if is_supported(sentence, citations):
+            for sentence in _complete(self._text(question, fitting, extractive, language)):
+                if is_supported(sentence, fitting):
                     yield sentence
                 else:
                     dropped += 1
@@ -276,17 +281,8 @@ def _messages(
     fence = secrets.token_hex(8)
     opening, closing = f"<data-{fence}>", f"</data-{fence}>"
     data = {
-        "passages": [
-            {
-                "number": citation.number,
-                "title": citation.title,
-                "heading": list(citation.heading),
-                "quote": citation.quote,
-                "context": citation.passage,
-            }
-            for citation in citations
-        ],
-        "draft": extractive,
+        "passages": list(_passages(citations)),
+        "draft": extractive[:_MOST_OF_PASSAGES],
         "earlier": [
             {"role": turn.role, "content": turn.content[:1000]}
             for turn in question.history[-_HISTORY:]
@@ -296,6 +292,26 @@ def _messages(
     rules = _RULES[language].format(open=opening, close=closing, nothing=NOTHING)
     fenced = f"{opening}\n{json.dumps(data, ensure_ascii=False, indent=1)}\n{closing}"
     return [{"role": "system", "content": rules}, {"role": "user", "content": fenced}]
+
+
+def _passages(citations: Sequence[Citation]) -> Iterator[dict[str, Any]]:
+    """The citations for the model, best first, as many as there is room for; what stands around a
+    quote only while it takes no more than its share."""
+    room = _MOST_OF_PASSAGES
+    for citation in citations:
+        room -= len(citation.quote)
+        if room < 0:
+            return
+        passage = {
+            "number": citation.number,
+            "title": citation.title[:_LONGEST_HEADING],
+            "heading": [part[:_LONGEST_HEADING] for part in citation.heading],
+            "quote": citation.quote,
+        }
+        if len(citation.passage) <= room // 2:
+            room -= len(citation.passage)
+            passage["context"] = citation.passage
+        yield passage
 
 
 def _complete(pieces: Iterator[str]) -> Iterator[str]:

@@ -256,6 +256,24 @@ def test_only_what_is_needed_is_sent(llm: FakeLlm) -> None:
     assert "d1" not in asked["messages"][1]["content"]
 
 
+def test_a_request_is_no_longer_than_a_small_window_takes(llm: FakeLlm) -> None:
+    many = tuple(
+        citation(n, f"{n}番の文です。" * 20, "題" * 1000, f"{n}番の文です。" * 90)
+        for n in range(1, 51)
+    )
+    composer(llm).compose(Question("何番？"), many, EXTRACT, "ja")
+    data = json.loads("\n".join(llm.asked[0]["messages"][1]["content"].split("\n")[1:-1]))
+    sent = data["passages"]
+    assert [one["number"] for one in sent] == list(range(1, len(sent) + 1)), "the best come first"
+    assert sent[0]["context"] == many[0].passage
+    assert all(one["quote"] == cited.quote for one, cited in zip(sent, many, strict=False))
+    assert sum(len(one["quote"]) + len(one.get("context", "")) for one in sent) <= 8_000
+    assert 10 < len(sent) < 50
+    endless = (citation(1, "長い文です。" * 10_000, "長い文書"),)
+    assert composer(llm).compose(Question("何？"), endless, EXTRACT, "ja") is None
+    assert len(llm.asked) == 1, "a quote that does not fit is not asked about"
+
+
 # --- endpoints that misbehave -------------------------------------------------------------------
 
 

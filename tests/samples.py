@@ -72,7 +72,7 @@ def _page(canvas: object, font: str, number: int, text: str) -> None:
     canvas.drawString(280, 30, f"- {number} -")
 
 
-def manual_pdf(pages: int = 2) -> bytes:
+def manual_pdf(pages: int = 2, *, title: str = "") -> bytes:
     """Pages as a layout program sets them: a head wider than the body, few lines, a table."""
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.pdfbase import pdfmetrics
@@ -100,7 +100,7 @@ def manual_pdf(pages: int = 2) -> bytes:
         story += [Paragraph(f"{number}. 紛失", large), Paragraph(SENTENCE, body)]
         story += [Spacer(1, 10), table, PageBreak()]
     buffer = io.BytesIO()
-    document = SimpleDocTemplate(buffer, invariant=True)
+    document = SimpleDocTemplate(buffer, invariant=True, title=title)
     document.build(story, onFirstPage=head, onLaterPages=head)
     return buffer.getvalue()
 
@@ -170,6 +170,28 @@ def docx() -> bytes:
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()
+
+
+def unmapped_pdf() -> bytes:
+    """A page whose font numbers its glyphs and does not say which characters they are."""
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.pdfgen.canvas import Canvas
+
+    font = UnicodeCIDFont("HeiseiMin-W3")
+    pdfmetrics.registerFont(font)
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer, invariant=True)
+    canvas.setFont(font.fontName, 12)
+    for line in range(10):
+        glyphs = "".join(chr(1125 + (line * 617 + place * 211) % 6300) for place in range(30))
+        canvas.drawString(60, 700 - 18 * line, glyphs)
+    canvas.save()
+    data = buffer.getvalue()
+    for told, silent in ((b"(Japan1)", b"(Identity)"), (b"/UniJIS-UCS2-H", b"/Identity-H")):
+        assert told in data
+        data = data.replace(told, silent)
+    return data
 
 
 def rules_docx() -> bytes:

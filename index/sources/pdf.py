@@ -16,7 +16,7 @@ from math import hypot
 from typing import Any
 
 from index.errors import UnreadableDocument
-from index.records import Skipped
+from index.records import Heading, Skipped
 from index.sources.encoding import clean
 from index.sources.grid import CELL_GAP, Cell
 from index.sources.layout import Line, Page, compose
@@ -24,11 +24,14 @@ from index.sources.types import Limits, Part
 
 PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD of fpdfview.h
 UNMAPPED = 0.3  # share of characters without a meaning from which on a page is unreadable
+SCRIPTS = 5  # so many scripts on one page are numbers of glyphs that pdfium took for characters
+BEGINNING = 100  # characters of a text; a running head may come first
 LETTERS_OF_A_SCAN = 5  # a page with fewer letters and a picture is the picture of a page
 
 _NO_MEANING = re.compile(r"[\ue000-\uf8ff\ufffd\x00-\x08\x0e-\x1f]|[\U000f0000-\U0010ffff]")
+_RARE = re.compile("[\u0300-\u036f\u0530-\u1dff]")  # Armenian to Phonetic Extensions
 _NO_TITLE = re.compile(
-    r"^(?:microsoft |untitled|無題|.*\.(?:docx?|xlsx?|pptx?|indd|pdf|tex|jtd)$|$)", re.I
+    r"^(?:microsoft |untitled|無題|.*\.(?:docx?|xlsx?|pptx?|indd|pdf|tex|jtd|html?)$|$)", re.I
 )
 _RADICAL = re.compile("[\u2e80-\u2fd5]")  # many a font's map gives these for the kanji themselves
 _LINE_ENDS = re.compile(r"[\r\n]+")
@@ -58,7 +61,7 @@ def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
     title = clean(about.get("Title", "")).strip()
     yield Part(
         text,
-        title="" if _NO_TITLE.match(title) else title,
+        title=_first(outline) if _NO_TITLE.match(title) else title,
         outline=outline,
         pages=starts,
         date=(about.get("ModDate") or about.get("CreationDate") or "").removeprefix("D:")[:8],
@@ -197,8 +200,18 @@ def _turned(lines: list[Line], height: float) -> Page:
 
 
 def _unmapped(page: Page) -> bool:
+    """Whether the fonts of a page do not tell its characters: they have none, or their glyphs'
+    numbers stand for them, which lie all over the scripts that no page has side by side."""
     words = "".join(line.text for line in page.lines)
-    return len(_NO_MEANING.findall(words)) > UNMAPPED * len(words)
+    rare = _RARE.findall(words)
+    scattered = len({ord(letter) >> 8 for letter in rare}) >= SCRIPTS
+    return max(len(_NO_MEANING.findall(words)), len(rare) * scattered) > UNMAPPED * len(words)
+
+
+def _first(outline: Sequence[Heading]) -> str:
+    """The heading near the beginning of a document, if it stands above all others."""
+    highest = [heading for heading in outline if heading.level == 1]
+    return highest[0].title if len(highest) == 1 and highest[0].start < BEGINNING else ""
 
 
 def _bookmarks(document: Any) -> Iterator[tuple[int, int, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from decimal import ROUND_HALF_UP, Decimal
 from io import BytesIO
 from typing import Any
 
@@ -18,7 +19,7 @@ from index.sources.tables import sheet_lines
 from index.sources.types import Limits, Part
 
 WIDEST = 500  # columns
-LONGEST_FORM = 255  # characters of a number's format; Excel takes no more
+LONGEST_FORM = 40  # characters of a number's format that is worth understanding
 PIECE = 2**20  # bytes of a sheet looked through at a time
 _MERGED = re.compile(rb'mergeCell[^>]{0,40}?ref="([A-Z]{1,3})([0-9]{1,7}):[A-Z]{1,3}([0-9]{1,7})"')
 _WORDS = r'(?:"[^"]*"|\\.|_.|[¥￥$€円%/ -])*'  # what a number's format writes as it stands
@@ -142,9 +143,9 @@ def number_shown(value: float, form: str) -> str:
     if not match or not 0 <= value < 1e15:
         return shown(value)
     before, core, decimals, after = match[1], match[2], match[3] or "", match[4]
-    if "%" in before + after:
-        value *= 100
-    digits = f"{value:{',' if ',' in core else ''}.{len(decimals)}f}"
+    exact = Decimal(str(value)) * (100 if "%" in before + after else 1)
+    rounded = exact.quantize(Decimal(1).scaleb(-len(decimals)), ROUND_HALF_UP)
+    digits = f"{rounded:{',' if ',' in core else ''}f}"
     if optional := len(decimals) - len(decimals.rstrip("#?")):
         whole, _, fraction = digits.partition(".")
         fraction = fraction[:-optional] + fraction[-optional:].rstrip("0")

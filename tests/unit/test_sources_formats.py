@@ -66,6 +66,17 @@ def test_pdf_of_a_layout_program(tmp_path: Path, pages: int) -> None:
     assert table in document.text
 
 
+@pytest.mark.parametrize(
+    ("title", "shown"), [("旅費規程", "旅費規程"), ("file.html", "1. 紛失"), ("", "1. 紛失")]
+)
+def test_the_title_of_a_pdf(tmp_path: Path, title: str, shown: str) -> None:
+    """What it says of itself, or else what it begins with, if nothing else is as large."""
+    data = samples.manual_pdf(1, title=title)
+    assert only(loaded(tmp_path, "a.pdf", data)).title == shown
+    two = samples.manual_pdf(2, title=title)
+    assert only(loaded(tmp_path, "a.pdf", two)).title == (title if title == shown else "a")
+
+
 def test_vertical_pdf_is_read_from_the_right(tmp_path: Path) -> None:
     document = only(loaded(tmp_path, "v.pdf", samples.pdf(pages=1, vertical=True)))
     assert document.text == samples.SENTENCE
@@ -74,6 +85,7 @@ def test_vertical_pdf_is_read_from_the_right(tmp_path: Path) -> None:
 def test_pdf_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     assert codes(loaded(tmp_path, "lock.pdf", samples.pdf(password="secret"))) == ["password"]
     assert codes(loaded(tmp_path, "scan.pdf", samples.scanned_pdf())) == ["scanned"]
+    assert codes(loaded(tmp_path, "font.pdf", samples.unmapped_pdf())) == ["no_character_map"]
     assert codes(loaded(tmp_path, "half.pdf", samples.pdf()[:300])) == ["damaged"]
     assert codes(loaded(tmp_path, "no.pdf", b"%PDF-1.7\nhello")) == ["damaged"]
 
@@ -158,8 +170,8 @@ def test_merged_cells_and_numbers_of_a_sheet_are_those_that_people_see(tmp_path:
     [
         (18000, '#,##0"円"', "18,000円"),
         (0.1, "0%", "10%"),
-        (0.0825, "0.0%", "8.2%"),
-        (4200.5, "#,##0", "4,200"),
+        (0.0825, "0.0%", "8.3%"),
+        (4200.5, "#,##0", "4,201"),
         (4200.5, "General", "4200.5"),
         (1234.5, "¥#,##0.00", "¥1,234.50"),
         (1234.5, "#,##0.##", "1,234.5"),

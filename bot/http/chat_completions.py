@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, Literal
+from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+import anyio.to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.http.depends import TheCaller, TheService, Turn
-from bot.http.errors import ApiError, asked_in
-from bot.http.models import AnswerBody
+from bot.http.auth import Caller
+from bot.http.depends import TheCaller, TheService
+from bot.http.errors import ApiError, asked_in, language_of
+from bot.http.gate import Gate
+from bot.http.models import AnswerBody, CitationBody
 from bot.http.routes import ERRORS
-from bot.http.sse import pieces
+from bot.http.service import Service
+from bot.http.sse import Parts, Told, pieces
 from bot.messages.answers import older_version
 from bot.records import Question
 
@@ -80,6 +86,43 @@ class CompletionBody(_Lenient):
     stream_options: StreamOptions | None = None
 
 
+class AnswerMessage(BaseModel):
+    """The answer, its sources as Markdown links below it."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class Choice(BaseModel):
+    """The one choice there is."""
+
+    index: int = 0
+    message: AnswerMessage
+    logprobs: None = None
+    finish_reason: Literal["stop"] = "stop"
+
+
+class Usage(BaseModel):
+    """Clients want token counts; no model need read or write here, so characters are counted."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(BaseModel):
+    """A chat completion, with the citations that `POST /ask` gives."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str = MODEL
+    choices: list[Choice]
+    usage: Usage
+    citations: list[CitationBody]
+
+
 class Model(BaseModel):
     """The one model there is."""
 
@@ -109,63 +152,64 @@ def model(model: str) -> Model:
     return Model(id=MODEL)
 
 
-def _answered(
+@router.post(
+    "/chat/completions",
+    response_model=Completion,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def complete(
     body: CompletionBody, service: TheService, caller: TheCaller, request: Request
-) -> AnswerBody:
+) -> Response:
+    """Answers the last user message. `stream` gives chunks as server-sent events."""
     _check_model(body.model)
-    question, history = _conversation(body.messages)
-    request.state.language = asked_in(question)
-    asked = Question(
-        text=question,
+    text, history = _conversation(body.messages)
+    request.state.language = asked_in(text)
+    question = Question(
+        text=text,
         history=service.history(history),
         top_k=service.settings.top_k,
         collections=caller.collections,
         channel="openai",
         asker=caller.id,
     )
-    return AnswerBody.of(service.ask(asked, caller))
-
-
-@router.post("/chat/completions", dependencies=[Turn])
-def complete(
-    body: CompletionBody,
-    answer: Annotated[AnswerBody, Depends(_answered)],
-    service: TheService,
-    request: Request,
-) -> Response:
-    """Answers the last user message. `stream` gives chunks as server-sent events."""
+    gate: Gate = request.app.state.gate
     base = service.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
-    text = answer.answer + _sources(answer, base)
+    ask = partial(_ask, service, caller, question)
     if body.stream:
-        with_usage = body.stream_options is not None and body.stream_options.include_usage
-        chunks = _chunks(body, answer, text, with_usage)
+        told = await Told(language_of(request)).begin(ask, gate)
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        chunks = _chunks(body, told, base)
         return StreamingResponse(chunks, media_type="text/event-stream", headers=headers)
-    return JSONResponse(
-        {
-            "id": f"chatcmpl-{answer.id}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": MODEL,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": text, "refusal": None},
-                    "logprobs": None,
-                    "finish_reason": "stop",
-                }
-            ],
-            "usage": _usage(body, text),
-            "citations": _citations(answer),
-        }
+    async with gate.turn():
+        answer = await anyio.to_thread.run_sync(ask)
+    return _completion(body, answer, base)
+
+
+def _ask(
+    service: Service, caller: Caller, question: Question, told: Told | None = None
+) -> AnswerBody:
+    if told is None:
+        return AnswerBody.of(service.ask(question, caller))
+    return AnswerBody.of(service.ask(question, caller, said=told.said, found=told.found))
+
+
+def _completion(body: CompletionBody, answer: AnswerBody, base: str) -> Response:
+    """The whole answer at once."""
+    text = answer.answer + _sources(answer, base)
+    completion = Completion(
+        id=f"chatcmpl-{answer.id}",
+        created=int(time.time()),
+        choices=[Choice(message=AnswerMessage(content=text))],
+        usage=_usage(body, text),
+        citations=answer.citations,
     )
+    return Response(completion.model_dump_json(), media_type="application/json")
 
 
-def _chunks(
-    body: CompletionBody, answer: AnswerBody, text: str, with_usage: bool
-) -> Iterator[bytes]:
+async def _chunks(body: CompletionBody, told: Parts, base: str) -> AsyncIterator[bytes]:
+    """The answer as it is told, its sources behind it."""
     head = {
-        "id": f"chatcmpl-{answer.id}",
+        "id": f"chatcmpl-{uuid4().hex}",
         "object": "chat.completion.chunk",
         "created": int(time.time()),
         "model": MODEL,
@@ -175,13 +219,34 @@ def _chunks(
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return _event({**head, "choices": [choice], **more})
 
-    yield chunk({"role": "assistant", "content": ""}, citations=_citations(answer))
-    for piece in pieces(text):
-        yield chunk({"content": piece})
-    yield chunk({}, finish="stop")
-    if with_usage:
-        yield _event({**head, "choices": [], "usage": _usage(body, text)})
-    yield b"data: [DONE]\n\n"
+    text = ""
+    async for name, data in told:
+        if name == "citations":
+            yield chunk({"role": "assistant", "content": ""}, citations=data)
+        elif name == "token":
+            text += data["text"]
+            yield chunk({"content": data["text"]})
+        elif name == "error":
+            yield _event(data)
+        else:
+            answer = AnswerBody.model_validate(data)
+            rest = _unsaid(text, answer.answer) + _sources(answer, base)
+            for piece in pieces(rest):
+                yield chunk({"content": piece})
+            yield chunk({}, finish="stop")
+            if body.stream_options is not None and body.stream_options.include_usage:
+                yield _event(
+                    {**head, "choices": [], "usage": _usage(body, text + rest).model_dump()}
+                )
+            yield b"data: [DONE]\n\n"
+
+
+def _unsaid(told: str, answer: str) -> str:
+    """What of an answer is still to be told: all of it where a model broke off, whose sentences,
+    right as they are, gave way to the quotes."""
+    if "".join(told.split()) == "".join(answer.split()):
+        return ""
+    return f"\n\n{answer}" if told else answer
 
 
 def _event(value: dict[str, Any]) -> bytes:
@@ -228,15 +293,6 @@ def _label(title: str, heading: list[str]) -> str:
     return " › ".join(parts).translate({ord("["): "［", ord("]"): "］", ord("\n"): " "})
 
 
-def _citations(answer: AnswerBody) -> list[dict[str, Any]]:
-    return [citation.model_dump(mode="json") for citation in answer.citations]
-
-
-def _usage(body: CompletionBody, text: str) -> dict[str, int]:
-    """Clients want token counts; no model reads or writes here, so characters are counted."""
+def _usage(body: CompletionBody, text: str) -> Usage:
     asked = sum(len(message.text) for message in body.messages)
-    return {
-        "prompt_tokens": asked,
-        "completion_tokens": len(text),
-        "total_tokens": asked + len(text),
-    }
+    return Usage(prompt_tokens=asked, completion_tokens=len(text), total_tokens=asked + len(text))

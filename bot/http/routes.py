@@ -38,7 +38,7 @@ from bot.http.models import (
     TurnShown,
 )
 from bot.http.service import Service
-from bot.http.sse import Events, Told
+from bot.http.sse import Parts, Told, event
 from bot.records import Question
 from bot.store import StoredConversation
 
@@ -87,7 +87,7 @@ def _ask(
     return AnswerBody.of(service.ask(question, caller, said=told.said, found=told.found))
 
 
-async def _begun(body: AskBody, service: TheService, caller: TheCaller, request: Request) -> Events:
+async def _begun(body: AskBody, service: TheService, caller: TheCaller, request: Request) -> Parts:
     """The stream of an answer that has begun, so that a failure still has a status of its own."""
     gate: Gate = request.app.state.gate
     told = Told(asked_in(body.question) or language_of(request))
@@ -123,11 +123,11 @@ def ask_by_address(
     response_class=EventSourceResponse,
     responses=ERRORS_IN_JSON,
 )
-async def ask_stream(told: Annotated[Events, Depends(_begun)]) -> AsyncIterator[ServerSentEvent]:
+async def ask_stream(told: Annotated[Parts, Depends(_begun)]) -> AsyncIterator[ServerSentEvent]:
     """Answers as server-sent events: `citations`, `token` with a piece of the text, `done` with
     the body of `POST /ask`, which is what counts; `error` where the answer breaks off."""
-    async for event in told:
-        yield event
+    async for name, data in told:
+        yield event(name, data)
 
 
 @router.post("/search", dependencies=[Turn], tags=["documents"], response_model=SearchResult)

@@ -1,4 +1,4 @@
-"""An answer as server-sent events: `citations`, `token` …, `done`.
+"""An answer told while it is worked out: `citations`, `token` …, `done`, or `error` at the end.
 
 What a language model writes is told sentence by sentence; an extractive answer is there at once.
 """
@@ -39,7 +39,7 @@ class Told:
     def __init__(self, language: Language) -> None:
         self._language = language
         self._loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[ServerSentEvent | AnswerBody | Exception] = asyncio.Queue()
+        self._items: asyncio.Queue[Part | AnswerBody | Exception] = asyncio.Queue()
         self._left = Event()
 
     def found(self, citations: tuple[Citation, ...]) -> None:
@@ -51,16 +51,16 @@ class Told:
         """Tells a sentence. Raises CancelledError when nobody listens any more."""
         if self._left.is_set():
             raise asyncio.CancelledError
-        self._put(event("token", {"text": sentence}))
+        self._put(("token", {"text": sentence}))
 
-    async def begin(self, ask: Callable[[Told], AnswerBody], gate: Gate) -> Events:
+    async def begin(self, ask: Callable[[Told], AnswerBody], gate: Gate) -> Parts:
         """Works `ask` out when its turn has come. What goes wrong before anything was told is
         raised, so that it still has a status of its own."""
         work = asyncio.create_task(self._work(ask, gate))
         first = await self._items.get()
         if isinstance(first, Exception):
             raise first
-        return self._events(first, work)
+        return self._parts(first, work)
 
     async def _work(self, ask: Callable[[Told], AnswerBody], gate: Gate) -> None:
         try:
@@ -69,32 +69,31 @@ class Told:
         except Exception as error:
             self._items.put_nowait(error)
 
-    async def _events(
-        self, first: ServerSentEvent | AnswerBody, work: asyncio.Task[None]
-    ) -> Events:
-        item: ServerSentEvent | AnswerBody | Exception = first
+    async def _parts(self, first: Part | AnswerBody, work: asyncio.Task[None]) -> Parts:
+        item: Part | AnswerBody | Exception = first
         try:
-            while isinstance(item, ServerSentEvent):
+            while isinstance(item, tuple):
                 yield item
                 item = await self._items.get()
             if isinstance(item, Exception):
                 if not isinstance(item, KikuError | ApiError):
                     _log.error("stream_broke", exc_info=item)
-                yield event("error", told(item, self._language))
+                yield "error", told(item, self._language)
                 return
             if item is first:  # nothing has been told yet
                 yield _citations(item.citations)
                 for piece in pieces(item.answer):
-                    yield event("token", {"text": piece})
-            yield event("done", item.model_dump(mode="json"))
+                    yield "token", {"text": piece}
+            yield "done", item.model_dump(mode="json")
         finally:
             self._left.set()
 
-    def _put(self, item: ServerSentEvent) -> None:
+    def _put(self, item: Part) -> None:
         self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
 
-Events = AsyncIterator[ServerSentEvent]
+Part = tuple[str, Any]  # a name, and what JSON can hold
+Parts = AsyncIterator[Part]
 
 
 def event(name: str, data: Any) -> ServerSentEvent:
@@ -102,5 +101,5 @@ def event(name: str, data: Any) -> ServerSentEvent:
     return ServerSentEvent(event=name, raw_data=json.dumps(data, ensure_ascii=False))
 
 
-def _citations(bodies: Sequence[CitationBody]) -> ServerSentEvent:
-    return event("citations", [body.model_dump(mode="json") for body in bodies])
+def _citations(bodies: Sequence[CitationBody]) -> Part:
+    return "citations", [body.model_dump(mode="json") for body in bodies]

@@ -425,6 +425,8 @@ def test_every_route_is_described(client: TestClient) -> None:
         for method, operation in methods.items():
             assert operation.get("description"), f"{method} {path} does not say what it does"
             assert "HTTPValidationError" not in json.dumps(operation)
+            told = operation["responses"].get("200", {}).get("content", {})
+            assert {} not in [kind.get("schema") for kind in told.values()], path
     assert document["components"]["schemas"]["AskBody"]["examples"]
 
 

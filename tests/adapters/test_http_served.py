@@ -13,6 +13,7 @@ from time import sleep
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from openai import OpenAI
 
 from bot.compose.llm import LlmComposer
 from bot.http.app import create_app
@@ -203,7 +204,61 @@ def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> No
     assert done["answer"] == f"{quote}[1]。"
 
 
-def test_a_model_is_left_when_nobody_listens(written: str, llm: FakeLlm) -> None:
+def test_a_model_is_heard_by_openai_clients_too(written: str, llm: FakeLlm) -> None:
+    plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
+    quote = first_sentence(plain["citations"][0]["quote"])
+    go_on = Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield chunk({"content": f"{quote}。[1]ほかの"})
+        go_on.wait(20)
+        yield chunk({"content": "文です。[99]"}, "stop")
+
+    llm.raw = slowly
+    text = ""
+    with OpenAI(base_url=f"{written}/v1", api_key="any", max_retries=0, timeout=60) as client:
+        for part in client.chat.completions.create(
+            model="kiku", messages=[{"role": "user", "content": QUESTION}], stream=True
+        ):
+            text += part.choices[0].delta.content or ""
+            if text:
+                go_on.set()  # the sentence came while the model was still writing
+    assert text.startswith(f"{quote}[1]。\n\n[1] [")
+    assert "99" not in text
+
+
+def test_a_model_that_breaks_off_is_completed_by_the_quotes(written: str, llm: FakeLlm) -> None:
+    body = {"model": "kiku", "messages": [{"role": "user", "content": QUESTION}]}
+    url = f"{written}/v1/chat/completions"
+    plain = httpx.post(url, json=body, timeout=60).json()
+    whole = plain["choices"][0]["message"]["content"]
+    quote = first_sentence(plain["citations"][0]["quote"])
+
+    def breaks() -> Iterator[bytes]:
+        yield chunk({"content": f"{quote}。[1]次の"})
+        yield b"data: {broken\n\n"
+
+    llm.raw = breaks
+    reply = httpx.post(url, json=body | {"stream": True}, timeout=60).text
+    chunks = [json.loads(line[6:]) for line in reply.splitlines() if line.startswith("data: {")]
+    text = "".join(one["choices"][0]["delta"].get("content", "") for one in chunks)
+    assert text == f"{quote}[1]。\n\n{whole}"
+    assert reply.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/ask/stream", {"question": QUESTION}),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": QUESTION}], "stream": True},
+        ),
+    ],
+)
+def test_a_model_is_left_when_nobody_listens(
+    written: str, llm: FakeLlm, path: str, body: dict[str, object]
+) -> None:
     plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
     quote = first_sentence(plain["citations"][0]["quote"])
     stopped = Event()
@@ -217,8 +272,7 @@ def test_a_model_is_left_when_nobody_listens(written: str, llm: FakeLlm) -> None
             stopped.set()
 
     llm.raw = endless
-    body = {"question": QUESTION}
-    with httpx.stream("POST", f"{written}/ask/stream", json=body, timeout=60) as reply:
+    with httpx.stream("POST", f"{written}{path}", json=body, timeout=60) as reply:
         next(reply.iter_lines())
     assert stopped.wait(10), "the model's stream is closed"
     wait_for(lambda: "kiku_answers_running 0.0" in httpx.get(f"{written}/metrics").text)

@@ -42,9 +42,9 @@ HTTP_ERRORS: dict[str, tuple[str, str, str, str]] = {
     ),
     "document_not_found": (
         "この文書はありません。",
-        "文書の一覧は GET /documents で得られます。",
+        "移されたか、索引から外れたのかもしれません。今ある文書は GET /documents で分かります。",
         "There is no such document.",
-        "GET /documents lists the documents.",
+        "It may have been moved or taken out of the index. GET /documents lists those that are there.",
     ),
     "conversation_not_found": (
         "この会話はありません。",

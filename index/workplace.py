@@ -95,8 +95,23 @@ def _clear(home: Path) -> None:
     (home / "generations").mkdir(parents=True, exist_ok=True)
     for left_over in (home / "generations").glob(f"{BUILDING}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    for left_over in home.glob(".current.*.tmp"):
-        left_over.unlink(missing_ok=True)
+    for left_over in home.glob(".*.tmp"):
+        if not _being_written(left_over):
+            left_over.unlink(missing_ok=True)
+
+
+def _being_written(temporary: Path) -> bool:
+    """Whether the process that a temporary file of `write_durably` is named after still runs."""
+    process = temporary.name.split(".")[-2]
+    if not process.isdecimal() or int(process) == os.getpid():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _new_name(home: Path) -> str:

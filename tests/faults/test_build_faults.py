@@ -131,6 +131,19 @@ def test_interrupted_builds_leave_things_clean(home: Path, folder: Path) -> None
     assert build_sources(home, [folder], encoder=FakeEncoder()).changed
 
 
+def test_what_a_dead_process_began_to_write_is_removed(home: Path, folder: Path) -> None:
+    """`sources.json` and `calibration.json` are written beside builds, not under their lock."""
+    died = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    for name in ("current", "sources.json", "calibration.json"):
+        (home / f".{name}.{died}.tmp").write_text("ha")
+    alive = home / f".sources.json.{os.getppid()}.tmp"
+    alive.write_text("half")
+    rewrite(folder, "りんどう")
+    build_sources(home, [folder], encoder=FakeEncoder())
+    assert list(home.glob(".*.tmp")) == [alive]
+
+
 def as_nobody(act: Callable[[], None]) -> int:
     """Runs `act` in a child that may not write what is not its own; its exit status."""
     child = os.fork()

@@ -25,6 +25,7 @@ from index.sources.types import Limits, Part
 PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD of fpdfview.h
 UNMAPPED = 0.3  # share of characters without a meaning from which on a page is unreadable
 SCRIPTS = 5  # so many scripts on one page are numbers of glyphs that pdfium took for characters
+MOST_CELLS = 100  # of a line; more are no table that anybody reads
 BEGINNING = 100  # characters of a text; a running head may come first
 LETTERS_OF_A_SCAN = 5  # a page with fewer letters and a picture is the picture of a page
 
@@ -146,7 +147,7 @@ def _size(text: Any, letter: int) -> float:
 
 
 def _cells(text: Any, letters: list[int], ink: list[int], size: float) -> tuple[Cell, ...]:
-    """The pieces of a line between wide gaps, none where there is no such gap."""
+    """The pieces of a line between wide gaps, none where there is no such gap, or far too many."""
     cuts: list[tuple[int, float, float]] = []  # place in `ink` after the gap, the edges of the gap
     for place in range(1, len(ink)):
         if ink[place] - ink[place - 1] > 1:  # pdfium writes a space where it sees a gap
@@ -154,7 +155,7 @@ def _cells(text: Any, letters: list[int], ink: list[int], size: float) -> tuple[
             after = text.get_charbox(ink[place], loose=True)[0]
             if after - before > CELL_GAP * size:
                 cuts.append((place, before, after))
-    if not cuts:
+    if not 0 < len(cuts) < MOST_CELLS:
         return ()
     lefts = [text.get_charbox(ink[0], loose=True)[0], *(after for _, _, after in cuts)]
     rights = [*(before for _, before, _ in cuts), text.get_charbox(ink[-1], loose=True)[2]]

@@ -98,19 +98,25 @@ class Responder:
         reference = self._log_failure(job, error)
         if outcome(error) != "gone":
             try:
-                self._excuse(job, SLACK[language_of(job)].failed.format(reference=reference))
+                text = SLACK[language_of(job)].failed.format(reference=reference)
+                if self._excuse(job, text):
+                    return
             except SLACK_ERRORS as again:
                 self._log_failure(job, again)
         self._ledger.finish(job.number)
 
-    def _excuse(self, job: Job, text: str) -> None:
+    def _excuse(self, job: Job, text: str) -> bool:
+        """Says a sentence instead of an answer and closes the job; False where nobody waits."""
         if job.request.get("addressed"):
             reply_ts, old_answer = self._before(job)
-            self._post(job, say(text), reply_ts)
             if old_answer:
                 self._store.forget_answer(old_answer)
+            self._post(job, say(text), reply_ts)
         elif "response_url" in job.request:
             self._poster.respond(job, say(text))
+        else:
+            return False
+        return True
 
     # --- questions in messages --------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ def test_a_command_answers_its_author_alone_and_can_be_published(
     assert ANSWER in words(public)
     assert "<@U2>" in words(public)
     assert "thread_ts" not in public
+    slack.wait_for(lambda: connection.kiku.store.turns(lane("C1", public["ts"])))
     slack.say("C1", mention("その申請には何が必要ですか？"), thread_ts=public["ts"], user="U3")
     assert "承認" in words(slack.reply("C1", public["ts"]))
     connection.settle(slack)

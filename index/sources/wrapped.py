@@ -30,7 +30,10 @@ def unwrapped(text: str) -> str:
 def rejoined(text: str) -> str:
     """The text with Japanese lines joined that all end at one margin. A text with a line beyond
     MARGIN columns was not wrapped, and is left as it is."""
-    longest = max(map(_columns, text.split("\n")))
+    lines = text.split("\n")
+    if max(map(len, lines)) > MARGIN:  # told without a look at every letter
+        return text
+    longest = max(map(_columns, lines))
     if not WRAPPED_FROM <= longest <= MARGIN:
         return text
     return _joined(text, longest - SHORT_OF, wide=True)

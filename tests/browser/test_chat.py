@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need the playwright package")
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.conftest import Site
 from tests.browser.steps import FOLLOW_UP, QUESTION, UNANSWERABLE, ask, squeezed, unmarked
@@ -209,3 +210,23 @@ def test_the_documents_can_be_looked_through(page: Page) -> None:
     expect(dialog).to_be_hidden()
     expect(page.locator("#source-body article")).to_contain_text("CRI-O")
     assert page.locator("#source-body mark").count() == 0
+
+
+def test_the_last_of_many_documents_can_be_found(visit: Callable[..., Page]) -> None:
+    total = 12_000
+
+    def listed(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        first = int(asked.get("offset", ["0"])[0])
+        last = min(first + int(asked["limit"][0]), total)
+        documents = [
+            {"id": f"d{n}", "title": f"規程第{n}号", "source": "", "date": "", "superseded_by": "", "characters": n}
+            for n in range(first, last)
+        ]  # fmt: skip
+        route.fulfill(json={"documents": documents, "total": total})
+
+    page = visit(before=lambda page: page.route("**/documents?*", listed))
+    page.get_by_role("button", name="文書（12,000件）").click()
+    dialog = page.get_by_role("dialog", name="答えのもとになる文書")
+    dialog.get_by_role("searchbox").fill("規程第11999号")
+    expect(dialog.locator("li strong")).to_have_text(["規程第11999号"])

@@ -128,7 +128,7 @@ def test_a_service_that_gets_ready_is_waited_for(visit: Callable[..., Page]) -> 
     )
 
     def before(page: Page) -> None:
-        for path in ("**/documents", "**/suggestions"):
+        for path in ("**/documents?*", "**/suggestions"):
             page.route(path, refuse(503, "index_missing", "索引がありません。"))
         page.route(
             "**/readyz",
@@ -247,7 +247,9 @@ def test_data_never_becomes_markup(visit: Callable[..., Page]) -> None:
     def before(page: Page) -> None:
         page.route(ASK, lambda route: route.fulfill(content_type="text/event-stream", body=stream))
         page.route("**/suggestions", lambda route: route.fulfill(json={"questions": [evil]}))
-        page.route("**/documents", lambda route: route.fulfill(json={"documents": [], "total": 3}))
+        page.route(
+            "**/documents?*", lambda route: route.fulfill(json={"documents": [], "total": 3})
+        )
 
     page = visit(before=before)
     expect(page.locator(".starters button")).to_have_text([evil])

@@ -3,6 +3,7 @@
 import { language, t } from "./words.js";
 
 const KEY = "kiku.key";
+const PAGE = 5000; // documents asked for at once
 
 /** A failure with a sentence for people. `retryAfter` is in seconds, null where none was named. */
 export class Failure extends Error {
@@ -103,13 +104,23 @@ async function json(path, options) {
   return response.status === 204 ? null : response.json();
 }
 
-export const documents = () => json("/documents");
+export const documentCount = async () => (await json("/documents?limit=1")).total;
 export const insights = (days) => json(`/insights/data?days=${days}`);
 export const suggestions = () => json("/suggestions");
 export const conversation = (id) => json(`/conversations/${encodeURIComponent(id)}`);
 export const deleteConversation = (id) => json(`/conversations/${encodeURIComponent(id)}`, { method: "DELETE" });
 export const rate = (id, rating, comment = "") =>
   json("/feedback", { method: "POST", body: { answer_id: id, rating, comment } });
+
+/** Every document that may be seen, however many there are. */
+export async function documents() {
+  const all = [];
+  for (;;) {
+    const page = await json(`/documents?limit=${PAGE}&offset=${all.length}`);
+    all.push(...page.documents);
+    if (!page.documents.length || all.length >= page.total) return all;
+  }
+}
 
 /** The HTML of a source page. */
 export async function page(url, signal) {

@@ -75,7 +75,7 @@ export async function showDocuments(open) {
   field.focus();
   let all;
   try {
-    all = (await api.documents()).documents;
+    all = await api.documents();
   } catch (failure) {
     list.replaceChildren(el("li", { role: "alert", text: failure.message }));
     return;

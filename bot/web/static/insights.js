@@ -21,7 +21,7 @@ const WORDS = {
     often: "よく尋ねられた質問", often_lead: "回数の多い順。答えが見つかった回数も示します", found: "回答",
     unanswered: "答えのなかった質問", unanswered_lead: "文書に書き足すと答えられるようになります", question: "質問", count: "回数", last: "最後",
     low: "評価の低かった答え", low_lead: "文書が古いか、別の文を引用したほうがよかった答えです", answer: "答え", date: "日付",
-    none: "まだありません。", day: "日付", nothing: "まだ質問がありません。", failed: "記録を読み込めませんでした。",
+    none: "まだありません。", day: "日付", nothing: "まだ質問がありません。", failed: "記録を読み込めませんでした。", loading: "読み込んでいます…",
   },
   en: {
     title: "What people asked", print: "Print", period: "Period", days: " days", asked: "Questions", rate: "Answered", good: "Rated helpful", missed: "Without an answer",
@@ -31,7 +31,7 @@ const WORDS = {
     often: "Asked most often", often_lead: "And how many of the times there was an answer", found: "Answered",
     unanswered: "Questions without an answer", unanswered_lead: "Write these into the documents, and they get one", question: "Question", count: "Times", last: "Last",
     low: "Answers rated low", low_lead: "The document is outdated, or another sentence would have been better", answer: "Answer", date: "Date",
-    none: "None yet.", day: "Day", nothing: "Nothing has been asked yet.", failed: "The records could not be loaded.",
+    none: "None yet.", day: "Day", nothing: "Nothing has been asked yet.", failed: "The records could not be loaded.", loading: "Loading…",
   },
 };
 const say = (key) => WORDS[language()][key];
@@ -183,10 +183,15 @@ async function start() {
 async function load(days) {
   const report = document.getElementById("report");
   report.setAttribute("aria-busy", "true");
+  const waiting = setTimeout(() => report.replaceChildren(el("p", { role: "status", text: say("loading") })), 200);
   try {
-    shown = await api.insights(days);
+    const data = await api.insights(days);
+    clearTimeout(waiting);
+    if (days !== document.getElementById("days").value) return; // another period was chosen meanwhile
+    shown = data;
     draw(shown);
   } catch (failure) {
+    clearTimeout(waiting);
     shown = null;
     report.replaceChildren(el("div", { class: "failed", role: "alert" }, el("strong", { text: failure.message || say("failed") }),
       failure.hint ? el("p", { text: failure.hint }) : null));

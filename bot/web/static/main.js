@@ -184,8 +184,7 @@ async function drawWelcome() {
 
 async function countDocuments() {
   try {
-    const { documents, total } = await api.documents();
-    documentCount = total ?? documents.length;
+    documentCount = await api.documentCount();
     byId("documents-label").textContent = t("documents_count", { n: documentCount.toLocaleString(language()) });
     if (!byId("welcome").hidden) drawWelcome();
   } catch (failure) {

@@ -130,6 +130,7 @@ class PoolEncoder:
         self.name, self.fingerprint = "kiku", self._shipped.fingerprint
         self.dimension = self._shipped.dimension
         self.token_dimension = self._shipped.token_dimension
+        self.reader = self._shipped.reader
         self.max_tokens = self._shipped.max_tokens
         self.encode_queries = self._shipped.encode_queries
 

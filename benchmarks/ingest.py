@@ -43,6 +43,7 @@ class RandomEncoder:
     dimension = 384
     token_dimension = 32
     max_tokens = 256
+    reader = None
 
     def encode_documents(self, texts: Sequence[str]) -> Encoding:
         """Random unit vectors, one more for every 30 characters, as clauses are long, and a token for

@@ -14,23 +14,24 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from index.errors import EncoderUnavailable
 from index.parts import OWN, part_of_tokens
-
-if TYPE_CHECKING:
-    pass
+from index.reader import FILE as READER
+from index.reader import Reader
 
 MODEL = Path(__file__).with_name("model")
 DIGESTS = "digests.json"
 GRAPH = "model.onnx"
 INT8_GRAPH = "model_int8.onnx"  # the same weights, multiplied in int8: twice as fast
-MAX_TOKENS = 256  # [CLS] and [SEP] included; what follows is not seen by the encoder
+MAX_TOKENS = 384  # [CLS] and [SEP] included; what follows is not seen by the encoder
 MAX_THREADS = 4  # by default: a server stays responsive while it indexes
 
 # A literal "[SEP]" in a text would be read as the special token. A full-width bracket is folded
@@ -77,7 +78,8 @@ class Encoder(Protocol):
     """The contract of every encoder.
 
     `fingerprint` names weights, prompts and length limit: two encoders with one fingerprint give
-    the same vectors. `token_dimension` is 0 for an encoder without token vectors.
+    the same vectors. `token_dimension` is 0 for an encoder without token vectors. `reader` reads
+    its token vectors, where it has been trained with one.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Encoder(Protocol):
     dimension: int
     token_dimension: int
     max_tokens: int
+    reader: Reader | None
 
     def encode_queries(self, texts: Sequence[str]) -> Encoding: ...
 
@@ -116,12 +119,16 @@ class KikuEncoder:
         """Opens the graph that multiplies in int8 where there is one, unless `int8` is False."""
         self.name = name
         self.max_tokens = MAX_TOKENS
+        self._threads = threads
         digests = _verified_digests(folder)
-        self.fingerprint = _digest(digests, f"{self.max_tokens}")
+        # The reader works on vectors that are stored already: another one needs no new index.
+        made_by = {name: digest for name, digest in digests.items() if name != READER}
+        self.fingerprint = _digest(made_by, f"{self.max_tokens}")
         try:
             self._tokenizer = _open_tokenizer(folder)
+            self.reader = Reader.open(folder)
             graph = INT8_GRAPH if int8 and INT8_GRAPH in digests else GRAPH
-            self._session = _open_graph(folder / graph, threads)
+            self._session = _open_graph(folder / graph)
         except Exception as error:  # both libraries raise their own bare exceptions
             raise EncoderUnavailable(
                 f"The encoder in {folder} cannot be opened: {error}", hint=_REPAIR
@@ -139,35 +146,39 @@ class KikuEncoder:
         return self._encode(texts, parts=True)
 
     def _encode(self, texts: Sequence[str], *, parts: bool = False) -> Encoding:
-        count = len(texts)
+        if not texts:
+            nothing = np.zeros((0, self.dimension), np.float32)
+            return Encoding(nothing, [], [], [], [] if parts else None)
+        pieces = self._tokenizer.encode_batch([_neutral(text) for text in texts])
+        # One text a run: int8 scales go by the batch, and a text must not depend on its neighbours.
+        # Texts side by side keep the cores busier than many threads at one text do.
+        if len(texts) > 1 and self._threads > 1:
+            with ThreadPoolExecutor(self._threads) as workers:
+                found = list(workers.map(self._run, texts, pieces, repeat(parts)))
+        else:
+            found = list(map(self._run, texts, pieces, repeat(parts)))
+        vectors, tokens, weights, offsets, held = zip(*found, strict=True)
+        return Encoding(
+            np.stack(vectors), [*tokens], [*weights], [*offsets], [*held] if parts else None
+        )
+
+    def _run(self, text: str, piece: Any, parts: bool) -> tuple[np.ndarray, ...]:
+        """Vector, token vectors, token weights, offsets and parts (none unless asked for)."""
         wanted = ["vectors", "tokens", "weights", *(["hidden"] if parts else [])]
-        vectors = np.zeros((count, self.dimension), np.float32)
-        empty = np.zeros((0, self.token_dimension), np.float32)
-        tokens = [empty] * count
-        weights = [empty[:, 0]] * count
-        held = [vectors[:0]] * count
-        pieces = self._tokenizer.encode_batch([_neutral(t) for t in texts]) if texts else []
-        lengths = [min(len(p.ids), self.max_tokens) for p in pieces]
-        offsets = [
-            np.array(p.offsets[1 : length - 1], np.int32).reshape(-1, 2)
-            for p, length in zip(pieces, lengths, strict=True)
-        ]
-        # One by one: int8 scales go by the batch, and a text must not depend on its neighbours.
-        for i, (piece, length) in enumerate(zip(pieces, lengths, strict=True)):
-            outputs = self._session.run(wanted, _inputs(piece.ids, length))
-            inner = slice(1, length - 1)
-            vectors[i] = outputs[0][0]
-            tokens[i] = outputs[1][0, inner].copy()
-            weights[i] = outputs[2][0, inner].copy()
-            if parts:
-                held[i] = _parts(texts[i], vectors[i], outputs[3][0, inner], offsets[i])
-        return Encoding(vectors, tokens, weights, offsets, held if parts else None)
+        length = min(len(piece.ids), self.max_tokens)
+        outputs = self._session.run(wanted, _inputs(piece.ids, length))
+        inner = slice(1, length - 1)
+        vector = outputs[0][0]
+        offsets = np.array(piece.offsets[inner], np.int32).reshape(-1, 2)
+        held = _parts(text, vector, outputs[3][0, inner], offsets) if parts else vector[:0]
+        return vector, outputs[1][0, inner].copy(), outputs[2][0, inner].copy(), offsets, held
 
 
 class SentenceTransformersEncoder:
     """Any sentence-transformers model; slower to start, since it needs torch."""
 
     token_dimension = 0
+    reader: Reader | None = None
 
     def __init__(self, name: str, *, threads: int = 1) -> None:
         self.name = name
@@ -205,15 +216,13 @@ _DEFAULT = "Leave KIKU_ENCODER empty to use the encoder that ships with Kiku; it
 _REPAIR = "Restore the folder from the repository (or install Kiku again)."
 
 
-def _open_graph(graph: Path, threads: int) -> Any:
+def _open_graph(graph: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Waiting threads sleep: other work on the machine goes on.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 

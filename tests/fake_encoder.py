@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from index.encoder import Encoding
+from index.reader import Reader
 
 
 class FakeEncoder:
@@ -26,6 +27,7 @@ class FakeEncoder:
     dimension = 2048
     token_dimension = 32
     max_tokens = 10_000
+    reader: Reader | None = None
 
     def __init__(self, seed: str = "") -> None:
         self.name = f"fake{seed}"

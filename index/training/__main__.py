@@ -2,7 +2,7 @@
 
     python -m index.training all --data DIR --out DIR             every stage, from nothing
     python -m index.training all --data DIR --out DIR --init DIR  starting from an earlier encoder
-    python -m index.training joint|export|evaluate …              one stage
+    python -m index.training joint|export|reader|evaluate …       one stage
 
 Stages that have left their result in OUT are skipped; the joint stage goes on where it stopped.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import random
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 log = logging.getLogger("index.training")
 
-STAGES = ("tokenizer", "vocabulary", "distill", "joint", "export", "evaluate")
+STAGES = ("tokenizer", "distill", "joint", "export", "reader", "evaluate")
 
 
 def main() -> None:
@@ -57,10 +58,12 @@ def main() -> None:
     chosen = STAGES if args.stage == "all" else (args.stage,)
     if "joint" in chosen:
         recipe.joint(_changes(args.changes))
-    elif set(chosen) & {"tokenizer", "vocabulary", "distill"}:
+    elif set(chosen) & {"tokenizer", "distill"}:
         recipe.start(chosen[-1])
     if "export" in chosen:
         recipe.export(args.blend)
+    if "reader" in chosen:
+        recipe.reader()
     if "evaluate" in chosen:
         recipe.evaluate(args.model, args.tasks)
 
@@ -98,59 +101,51 @@ class Recipe:
 
     def tokenizer(self) -> Path:
         """Stage 1, or the tokenizer of the encoder to start from."""
-        from index.training.tokenizer import train_tokenizer
+        from index.training.teacher import read_teacher
+        from index.training.tokenizer import cut_tokenizer, training_texts
 
         target = self._out / "tokenizer.json"
         if not target.exists():
             if self._init:
                 shutil.copyfile(self._init / "tokenizer.json", target)
             else:
-                train_tokenizer(self.data, target)
+                cut_tokenizer(read_teacher(), training_texts(self.data), target)
         return target
 
     def start(self, last: str = "distill") -> Any:
         """The student that joint training begins with: `init`, or stages 1 to 3."""
         from tokenizers import Tokenizer
 
-        from index.training.distill import distill, load_teacher
+        from index.training.distill import distill, main_directions, pruned
         from index.training.student import Student
-        from index.training.vocabulary import initial_student
+        from index.training.teacher import read_teacher
 
         tokenizer = Tokenizer.from_file(str(self.tokenizer()))
         if self._init:
             return Student.load(self._init)
-        for stage in ("distill", "vocabulary"):
-            if (self._out / stage / "model.safetensors").exists():
-                student = Student.load(self._out / stage)
-                break
-        else:
-            if last == "tokenizer":
-                return None
-            stage = "vocabulary"
-            student = initial_student(tokenizer, self.data.pairs)
-            self._keep(student, "vocabulary")
-        if stage == "vocabulary" and last == "distill":
-            distill(student, tokenizer, load_teacher("cpu"), self.data.pairs)
-            self._keep(student, "distill")
+        folder = self._out / "distill"
+        if (folder / "model.safetensors").exists():
+            return Student.load(folder)
+        if last == "tokenizer":
+            return None
+        teacher = read_teacher()
+        student = pruned(teacher, tokenizer)
+        distill(student, tokenizer, teacher, self.data, folder)
+        main_directions(student, tokenizer, self.data)
+        student.save_weights(folder)
+        student.body.config.save_pretrained(folder)
         return student
-
-    def _keep(self, student: Any, stage: str) -> None:
-        (self._out / stage).mkdir(exist_ok=True)
-        student.save_weights(self._out / stage)
-        student.body.config.save_pretrained(self._out / stage)
 
     def trainer(self, changes: dict[str, float]) -> Any:
         """The joint stage, at the step where it stopped."""
         from tokenizers import Tokenizer
 
-        from index.training.distill import load_teacher
         from index.training.train import Schedule, Trainer
 
         trainer = Trainer(
             self.start(),
             Tokenizer.from_file(str(self.tokenizer())),
             self.data,
-            load_teacher("cpu"),
             Schedule(**changes),  # type: ignore[arg-type]
             self._out / "joint",
         )
@@ -185,8 +180,27 @@ class Recipe:
         write_model(student, self.tokenizer(), CARD.read_text("utf-8"), self._out / "model")
         log.info("wrote %s (step %d)", self._out / "model", state["step"])
 
+    def reader(self) -> None:
+        """Stage 6: the reader, trained on the exported model and put beside it."""
+        from index.training import reader as stage
+        from index.training.export import add_reader
+        from index.training.questions import asked_sections
+
+        model, home = self._out / "model", self._out / "reading"
+        chooser = random.Random(0)
+        passages = chooser.sample(self.data.passages, min(stage.PASSAGES, len(self.data.passages)))
+        sections = chooser.sample(self.data.sections, min(stage.MANUALS, len(self.data.sections)))
+        manuals = asked_sections(sections, chooser)
+        articles = stage.index_of([*passages, *self.data.validation], home / "articles", model)
+        checked = stage.cases_of(articles, self.data.validation, stage.CHECKED)
+        cases = stage.cases_of(articles, passages, stage.QUESTIONS)
+        cases += stage.cases_of(
+            stage.index_of(manuals, home / "manuals", model), manuals, stage.QUESTIONS
+        )
+        add_reader(stage.train_reader(cases, checked), model)
+
     def evaluate(self, model: str, tasks: list[str]) -> None:
-        """Stage 6: OUT/evaluation.json."""
+        """Stage 7: OUT/evaluation.json."""
         from index.training.evaluate import evaluate
 
         report = evaluate(

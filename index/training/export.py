@@ -7,12 +7,16 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from index.encoder import GRAPH, INT8_GRAPH
+import numpy as np
+
+from index.encoder import DIGESTS, GRAPH, INT8_GRAPH, MAX_TOKENS
+from index.reader import FILE as READER
+from index.training.reader import ReaderNetwork
 from index.training.student import HEAD_FILE, Student
 
-MAX_TOKENS = 256
 CARD = Path(__file__).with_name("model_card.md")
 
 
@@ -45,13 +49,23 @@ def write_model(student: Student, tokenizer: Path, card: str, target: Path) -> N
     graphs = {GRAPH: False, INT8_GRAPH: True}
     for name, quantized in graphs.items():
         onnx.save(build(folder, shape, weights, quantized=quantized), str(folder / name))
-    names = ("config.json", *graphs, *weights, "tokenizer.json")
-    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    (folder / "digests.json").write_text(json.dumps(digests, indent=2) + "\n")
+    _write_digests(folder, ("config.json", *graphs, *weights, "tokenizer.json"))
     folder.chmod(0o755)
     for file in folder.iterdir():
         file.chmod(0o755 if file.is_dir() else 0o644)
     _replace(folder, target)
+
+
+def add_reader(network: ReaderNetwork, folder: Path) -> None:
+    """Put the reader beside the encoder that it was trained on."""
+    np.savez(folder / READER, **network.weights())  # type: ignore[arg-type]
+    names = json.loads((folder / DIGESTS).read_text("utf-8"))
+    _write_digests(folder, dict.fromkeys([*names, READER]))
+
+
+def _write_digests(folder: Path, names: Iterable[str]) -> None:
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
 
 
 def _replace(folder: Path, target: Path) -> None:

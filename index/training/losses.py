@@ -37,11 +37,6 @@ def imitate(scores: torch.Tensor, teacher: torch.Tensor, ignore: torch.Tensor) -
     return F.cross_entropy(scores.masked_fill(ignore, -1e4), target)
 
 
-def translation_distance(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """1 − cosine to the teacher's vectors of the English side (arXiv 2004.09813)."""
-    return (1 - (student * teacher).sum(-1)).mean()
-
-
 @torch.no_grad()
 def accuracy(scores: torch.Tensor, positive: torch.Tensor, ignore: torch.Tensor) -> float:
     """The share of queries whose own document scores best in the batch."""

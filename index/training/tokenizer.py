@@ -1,83 +1,107 @@
-"""Stage 1: a Japanese–English vocabulary of 32,000 unigram pieces (Kudo 2018, arXiv 1804.10959).
+"""Stage 1: of the teacher's 250,000 unigram pieces (Kudo 2018, arXiv 1804.10959) those that
+Japanese and English texts are made of.
 
-Trained with SentencePiece (the trainer of `tokenizers` is far slower on text without spaces) and
-written as a tokenizer.json, so that serving needs `tokenizers` only.
+Case is folded, so that what people type in small letters finds what stands in capitals. The result
+is a tokenizer.json: serving needs `tokenizers` only.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from index.training.sources import SEED, TrainingData, sentences
+import numpy as np
+
+from index.training import teacher as teachers
+from index.training.sources import TrainingData
+from index.training.teacher import Teacher
 
 PIECES = 32_000
-SENTENCES = 350_000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_BATCH = 4096
+# In the teacher's vocabulary: <s>, <pad>, </s>, <unk>; it has no use for a mask.
+_TEACHERS = {"[PAD]": 1, "[UNK]": 3, "[CLS]": 0, "[SEP]": 2, "[MASK]": 3}
 
 
-def training_lines(data: TrainingData) -> Iterator[str]:
-    """Encyclopedic Japanese twice, technical Japanese once, English for about a fifth."""
-    rng = random.Random(SEED)
+def training_texts(data: TrainingData) -> Iterator[str]:
+    """Everything that training reads."""
     for passage in data.passages:
-        for sentence in sentences(passage.text):
-            yield sentence
-            yield sentence
+        yield passage.text
         yield from (question for question, _ in passage.questions)
     for section in data.sections:
-        yield section.heading
-        yield from sentences(section.text[:400])
+        yield f"{section.title} {section.heading}"
+        yield section.text[:1000]
     for pair in data.pairs:
         yield pair.japanese
-        if rng.random() < 0.4:
-            yield pair.english
+        yield pair.english
 
 
-def train_tokenizer(data: TrainingData, target: Path, *, pieces: int = PIECES) -> None:
-    """Write `target` (a tokenizer.json)."""
+def cut_tokenizer(
+    teacher: Teacher, texts: Iterable[str], target: Path, *, pieces: int = PIECES
+) -> None:
+    """Write `target`, a tokenizer.json of at most `pieces` pieces: the signs of Japanese and of
+    English, and those that occur most in `texts`."""
+    charsmap = _folding()
+    names = list(zip(teacher.pieces, teacher.scores.tolist(), strict=True))
+    rest = names[teachers.SPECIAL :]
+    known = _tokenizer([*((special, 0.0) for special in SPECIAL), *rest], charsmap)
+    counts = np.zeros(len(SPECIAL) + len(rest), np.int64)
+    texts = iter(texts)
+    while batch := list(islice(texts, _BATCH)):
+        for encoding in known.encode_batch_fast(batch):
+            np.add.at(counts, encoding.ids, 1)
+    own = counts[len(SPECIAL) :]
+    signs = np.array([is_sign(piece) for piece, _ in rest])
+    best = np.lexsort((np.arange(len(own)), -own, ~signs))[: pieces - len(SPECIAL)]
+    chosen = [rest[i] for i in best if own[i] or signs[i]]
+    tokenizer = _tokenizer([*((special, 0.0) for special in SPECIAL), *chosen], charsmap)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False), "utf-8")
+
+
+def teachers_rows(teacher: Teacher, tokenizer: Any) -> list[int]:
+    """For each piece of `tokenizer` its row among the teacher's."""
+    rows = {piece: number for number, piece in enumerate(teacher.pieces)} | _TEACHERS
+    return [rows[tokenizer.id_to_token(i)] for i in range(tokenizer.get_vocab_size())]
+
+
+def is_sign(piece: str) -> bool:
+    """Whether it is one character of Japanese or Western writing, as JIS X 0213 lists them: without
+    these a text could not be spelt."""
+    if len(piece) != 1:
+        return False
+    try:
+        return bool(piece.encode("shift_jis_2004")) or piece == "▁"
+    except UnicodeEncodeError:
+        return piece == "▁"
+
+
+def _folding() -> bytes:
+    """NFKC and case folding as SentencePiece compiles them; only a trained model holds them."""
     import sentencepiece
 
-    lines = [line for raw in training_lines(data) if (line := " ".join(raw.split()))]
-    random.Random(SEED).shuffle(lines)
+    protocol = import_module("sentencepiece.sentencepiece_model_pb2")
     with tempfile.TemporaryDirectory() as folder:
-        corpus = Path(folder) / "lines.txt"
-        corpus.write_text("\n".join(lines[:SENTENCES]), "utf-8")
         sentencepiece.SentencePieceTrainer.train(
-            input=str(corpus),
+            sentence_iterator=iter(["聞く", "きく", "kiku", "quote"] * 20),
             model_prefix=f"{folder}/pieces",
-            model_type="unigram",
-            vocab_size=pieces,
-            character_coverage=0.9997,
-            max_sentencepiece_length=12,
-            split_digits=True,
+            vocab_size=16,
             hard_vocab_limit=False,
             normalization_rule_name="nmt_nfkc_cf",
-            pad_id=0, unk_id=1, bos_id=2, eos_id=3,
-            pad_piece="[PAD]", unk_piece="[UNK]", bos_piece="[CLS]", eos_piece="[SEP]",
-            user_defined_symbols=["[MASK]"],
-            num_threads=2,
-            minloglevel=1,
-        )  # fmt: skip
-        model = _protocol().ModelProto()
+            minloglevel=2,
+        )
+        model = protocol.ModelProto()
         model.ParseFromString((Path(folder) / "pieces.model").read_bytes())
-    vocabulary = [(piece.piece, piece.score) for piece in model.pieces]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(
-        _tokenizer_json(vocabulary, model.normalizer_spec.precompiled_charsmap), "utf-8"
-    )
+    charsmap: bytes = model.normalizer_spec.precompiled_charsmap
+    return charsmap
 
 
-def _protocol() -> Any:
-    """SentencePiece's own file format; Any, since its classes are made at run time."""
-    return import_module("sentencepiece.sentencepiece_model_pb2")
-
-
-def _tokenizer_json(vocabulary: list[tuple[str, float]], charsmap: bytes) -> str:
+def _tokenizer(vocabulary: Sequence[tuple[str, float]], charsmap: bytes) -> Any:
     from tokenizers import (
         AddedToken,
         Regex,
@@ -89,9 +113,7 @@ def _tokenizer_json(vocabulary: list[tuple[str, float]], charsmap: bytes) -> str
         processors,
     )
 
-    if [piece for piece, _ in vocabulary[: len(SPECIAL)]] != list(SPECIAL):
-        raise ValueError(f"the vocabulary must begin with {SPECIAL}")
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=1, byte_fallback=False))
+    tokenizer: Any = Tokenizer(models.Unigram(list(vocabulary), unk_id=1, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.Precompiled(charsmap),
@@ -107,4 +129,4 @@ def _tokenizer_json(vocabulary: list[tuple[str, float]], charsmap: bytes) -> str
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     tokenizer.add_special_tokens([AddedToken(s, normalized=False, special=True) for s in SPECIAL])
-    return json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False)
+    return tokenizer

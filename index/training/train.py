@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from torch.nn import functional as F
 from index.parts import part_of_tokens
 from index.training import losses
 from index.training.batches import Batch, Batches
-from index.training.distill import teach
 from index.training.sources import TrainingData
 from index.training.student import (
     Encoded,
@@ -33,9 +31,6 @@ from index.training.student import (
 )
 from index.training.validate import validate
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
 log = logging.getLogger(__name__)
 
 SAME = 0.92  # a part this near to the right document says what that says: manuals repeat themselves
@@ -45,18 +40,18 @@ SAME = 0.92  # a part this near to the right document says what that says: manua
 class Schedule:
     """All the numbers of a run."""
 
-    steps: int = 1600
+    steps: int = 700
     warmup: int = 60
-    passages: float = 0.62  # shares of the steps
-    sections: float = 0.16
-    pairs: float = 0.22
-    piece_rate: float = 5e-4
+    passages: float = 0.66  # shares of the steps
+    sections: float = 0.26
+    pairs: float = 0.08
+    piece_rate: float = 1e-4
     body_rate: float = 1e-4
     head_rate: float = 1e-3
     temperature: float = 0.05
     average: float = 0.99  # of the weights, per step
     query_limit: int = 48
-    document_limit: int = 208
+    document_limit: int = 240
     save_every: int = 50
     validate_every: int = 200
     seed: int = 7
@@ -87,7 +82,6 @@ class Trainer:
         student: Student,
         tokenizer: Tokenizer,
         data: TrainingData,
-        teacher: SentenceTransformer | None,
         schedule: Schedule,
         folder: Path,
     ) -> None:
@@ -96,7 +90,6 @@ class Trainer:
         self.scale = torch.nn.Parameter(torch.tensor(3.2, device=self.device))  # log of ~25
         self.tokenizer = tokenizer
         self.data = data
-        self.teacher = teacher
         self.schedule = schedule
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -168,12 +161,6 @@ class Trainer:
             self.batches.remember(batch, documents.vectors.detach().cpu().numpy())
         if batch.kind in self.queues:
             self.queues[batch.kind].add(documents, batch.passages)
-        if batch.kind == "pairs" and self.teacher is not None:
-            target = teach(self.teacher, batch.queries).to(self.device)
-            told["teacher"] = 2.0 * (
-                losses.translation_distance(queries.vectors, target)
-                + losses.translation_distance(documents.vectors, target)
-            )
         numbers = {k: v.item() for k, v in told.items()}
         numbers["acc"] = losses.accuracy(dense, positive, ignore)
         numbers["acc_late"] = losses.accuracy(late, positive, ignore)

@@ -20,7 +20,14 @@ READS_ENVIRONMENT = ("bot.settings", "index.sources.worker")
 FLOORS = {
     "index": (
         ("index", "index.records", "index.errors"),
-        ("index.normalize", "index.words", "index.split", "index.parts", "index.arrays"),
+        (
+            "index.normalize",
+            "index.words",
+            "index.split",
+            "index.parts",
+            "index.arrays",
+            "index.reader",
+        ),
         ("index.encoder",),
         ("index.lexical", "index.lexical_writer", "index.answer_type", "index.sources"),
         ("index.records_file", "index.cache", "index.vectors"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -298,52 +299,95 @@ def test_buckets_keep_the_order_of_the_texts() -> None:
         assert int(together.mask[i].sum()) == len(one) - 2
 
 
-def test_a_new_vocabulary_starts_from_the_words_it_stands_beside() -> None:
-    pytest.importorskip("scipy")
-    from index.training.vocabulary import initial_vectors
+def test_blocks_of_four_bits_are_read_as_they_were_written() -> None:
+    from index.training.teacher import dequantised
 
-    ours = _word_tokenizer(["[UNK]", "犬", "猫", "cat"])
-    theirs = _word_tokenizer(["[UNK]", "dog", "cat", "the"])
-    teacher = np.eye(4, dtype=np.float32)
-    pairs = [
-        Pair("x", "the dog", "犬"), Pair("x", "dog", "犬"), Pair("x", "the cat", "猫"),
-        Pair("x", "cat", "猫"),
-    ]  # fmt: skip
-    vectors = initial_vectors(ours, theirs, teacher, pairs)
-    assert vectors[1].argmax() == 1
-    assert vectors[2].argmax() == 2
-    assert np.array_equal(vectors[3], teacher[2])
+    wanted = np.random.default_rng(0).integers(-8, 8, (3, 64)) * 0.25
+    assert np.array_equal(dequantised(_quantised(wanted, 0.25), 64), wanted)
 
 
-def test_a_tokenizer_is_trained_and_reads_its_own_text(tmp_path: Path) -> None:
+def test_another_file_is_no_teacher(tmp_path: Path) -> None:
+    from index.training.teacher import read_teacher
+
+    (tmp_path / "other.bin").write_bytes(b"something else, long enough to be read")
+    with pytest.raises(ValueError, match="not a model"):
+        read_teacher(tmp_path / "other.bin")
+
+
+def test_the_student_keeps_layers_and_pieces_of_the_teacher(tmp_path: Path) -> None:
+    teacher = _teacher(tmp_path)
+    body = teacher.body([0, 2], [3, 7, 5])
+    assert body.config.num_hidden_layers == 2
+    vectors = teacher.weights["embeddings.word_embeddings.weight"]
+    assert torch.equal(body.embeddings.word_embeddings.weight, vectors[[3, 7, 5]])
+    last = teacher.weights["encoder.layer.2.output.dense.weight"]
+    assert torch.equal(body.encoder.layer[1].output.dense.weight, last)
+
+
+def test_the_tokenizer_keeps_what_the_texts_are_made_of(tmp_path: Path) -> None:
     pytest.importorskip("sentencepiece")
     from tokenizers import Tokenizer
 
-    from index.training.tokenizer import train_tokenizer
+    from index.training.tokenizer import cut_tokenizer, teachers_rows
 
-    data = _data()
-    train_tokenizer(data, tmp_path / "tokenizer.json", pieces=120)
+    teacher, target = _teacher(tmp_path), tmp_path / "tokenizer.json"
+    cut_tokenizer(teacher, ["町の番号 Docker", "町の番号です。"], target, pieces=400)
+    tokenizer = Tokenizer.from_file(str(target))
+    assert tokenizer.encode("ＤＯＣＫＥＲの番号").tokens == [
+        "[CLS]",
+        "▁docker",
+        "の",
+        "番号",
+        "[SEP]",
+    ]
+    assert tokenizer.token_to_id("歴史") is None  # in no text
+    assert tokenizer.encode("歴史").ids == tokenizer.encode("歴 史".replace(" ", "")).ids
+    assert 1 not in tokenizer.encode("歴史").ids  # spelt by its signs
+    for number, row in enumerate(teachers_rows(teacher, tokenizer)[5:], 5):
+        assert teacher.pieces[row] == tokenizer.id_to_token(number)
+
+
+def test_a_student_learns_what_its_teacher_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sentencepiece")
+    from tokenizers import Tokenizer
+
+    from index.training import distill as module
+    from index.training.tokenizer import cut_tokenizer, training_texts
+
+    monkeypatch.setattr(module, "LAYERS", (0, 2))
+    data, teacher = _data(), _teacher(tmp_path)
+    cut_tokenizer(teacher, training_texts(data), tmp_path / "tokenizer.json")
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    encoded = tokenizer.encode("第３の町の番号は３番です。")
-    assert encoded.ids[0] == 2
-    assert encoded.ids[-1] == 3
-    assert 1 not in encoded.ids
+    student = module.pruned(teacher, tokenizer)
+    told: list[float] = []
+    near = module.likeness
+    monkeypatch.setattr(module, "likeness", lambda *a: told.append(near(*a)) or told[-1])
+    schedule = module.Schedule(steps=41, pieces=400, limit=24, rate=2e-3, warmup=2, save_every=30)
+    module.distill(student, tokenizer, teacher, data, tmp_path / "run", schedule)
+    assert told[-1] > told[0]
+    module.main_directions(student, tokenizer, data)
+    ids = module.tokenizer_ids(tokenizer, [p.text for p in data.passages], 128)
+    states, real = module.hidden_states(student.body, ids)
+    middle = states[-1].float()[real].mean(0)
+    assert (student.token.weight @ middle).norm() < 0.1 * middle.norm()
 
 
 def test_training_stops_and_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("sentencepiece")
     from tokenizers import Tokenizer
 
-    from index.training.tokenizer import train_tokenizer
+    from index.training.tokenizer import cut_tokenizer, training_texts
     from index.training.train import Schedule, Trainer
 
-    data = _data()
-    train_tokenizer(data, tmp_path / "tokenizer.json", pieces=120)
+    data, teacher = _data(), _teacher(tmp_path)
+    cut_tokenizer(teacher, training_texts(data), tmp_path / "tokenizer.json")
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
 
     def trainer(steps: int) -> Trainer:
         schedule = Schedule(steps=steps, warmup=1, scale=0.25, save_every=2, validate_every=99)
-        return Trainer(_tiny_student(), tokenizer, data, None, schedule, tmp_path / "run")
+        return Trainer(_tiny_student(), tokenizer, data, schedule, tmp_path / "run")
 
     trainer(2).run()
     second = trainer(4)
@@ -412,13 +456,55 @@ def _tiny_student():  # type: ignore[no-untyped-def]
     return Student(BertModel(config, add_pooling_layer=False))
 
 
-def _word_tokenizer(words: list[str]):  # type: ignore[no-untyped-def]
-    from tokenizers import Tokenizer, models, pre_tokenizers
+PIECES = [
+    *("<s>", "<pad>", "</s>", "<unk>"),
+    *"▁町の番号は何ですか答え終わり文とても長い歴史がある話であこれ題見出し本第0123456789?。、",
+    *("▁docker", "番号", "歴史", "です。", "▁this", "▁is", "▁the", "▁town", "▁number", "これは"),
+    *"abcdefghijklmnopqrstuvwxyz.",
+]
 
-    vocabulary = {word: i for i, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
+
+def _teacher(folder: Path, layers: int = 3, size: int = 64, heads: int = 4):  # type: ignore[no-untyped-def]
+    """A small file in the layout that `read_teacher` reads, read."""
+    from index.training.teacher import read_teacher
+
+    pieces = list(dict.fromkeys(PIECES))
+    random_numbers = np.random.default_rng(0)
+    letters = [piece.encode() for piece in pieces]
+    bounds = np.cumsum([0, *map(len, letters)], dtype="<u4")
+    scores = np.array([-1.0 - len(pieces) / (len(p) ** 2 + 1) for p in pieces], "<f4")
+    head = b"E5S1" + struct.pack("<I7i", 1, size, layers, heads, size, len(pieces), 128, 2)
+    head += struct.pack("<f6iQ", 1e-12, 32, len(pieces), 0, 2, 1, 3, bounds[-1])
+    head += bounds.tobytes() + scores.tobytes() + b"".join(letters) + struct.pack("<iI", 0, 0)
+
+    def plain(count: int, value: float = 0.0) -> tuple[int, int, bytes]:
+        return 0, count, np.full(count, value, "<f4").tobytes()
+
+    def blocks(rows: int) -> tuple[int, int, bytes]:
+        return 1, rows * size, _quantised(0.03 * random_numbers.integers(-8, 8, (rows, size)), 0.03)
+
+    tensors = {"emb.word": blocks(len(pieces)), "emb.type": plain(2 * size)}
+    tensors |= {"emb.pos": plain(128 * size), "emb.ln.w": plain(size, 1.0), "emb.ln.b": plain(size)}
+    for layer in range(layers):
+        for name in ("q", "k", "v", "ao", "fi", "fo"):
+            tensors |= {f"l{layer}.{name}.w": blocks(size), f"l{layer}.{name}.b": plain(size)}
+        for name in ("aln", "oln"):
+            tensors |= {f"l{layer}.{name}.w": plain(size, 1.0), f"l{layer}.{name}.b": plain(size)}
+    listed = sum(2 + len(name) + 21 for name in tensors)
+    place, table, body = len(head) + 4 + listed, b"", b""
+    for name, (kind, count, raw) in tensors.items():
+        table += struct.pack("<H", len(name)) + name.encode()
+        table += struct.pack("<BIQQ", kind, count, place + len(body), len(raw))
+        body += raw
+    (folder / "teacher.bin").write_bytes(head + struct.pack("<i", len(tensors)) + table + body)
+    return read_teacher(folder / "teacher.bin")
+
+
+def _quantised(weights: np.ndarray, scale: float) -> bytes:
+    whole = np.round(weights / scale).astype(np.int64).reshape(-1, 32) + 8
+    halves = (whole[:, :16] | whole[:, 16:] << 4).astype("u1")
+    scales = np.full((len(whole), 1), scale, "<f2").view("u1")
+    return np.concatenate([scales, halves], axis=1).tobytes()
 
 
 def _write_data(folder: Path) -> None:
@@ -456,3 +542,27 @@ def _beir(folder: Path, texts: list[str]) -> None:
 def _lines(path: Path, records: list[dict[str, object]]) -> None:
     with gzip.open(path, "wt", encoding="utf-8") as out:
         out.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question", "answer"),
+    [
+        ("既定のポートの既定値は 8080 です。", "既定のポートの既定値", "8080 "),
+        ("kubeletとは、各ノードで動くエージェントのことです。", "kubelet", "各ノードで動くエージェントのことです"),
+        ("イメージを作るには、build コマンドを実行します。", "イメージを作る", "build コマンドを実行します"),
+        ("接続できない場合は、設定を確かめてください。", "接続できない場合", "設定を確かめてください"),
+        ("これは、次の章で説明するコマンドの例です。", "", ""),
+        ("どの形でもない文。", "", ""),
+    ],
+)  # fmt: skip
+def test_a_sentence_is_asked_for_what_it_says(sentence: str, question: str, answer: str) -> None:
+    from index.training.questions import questions_on
+
+    made = questions_on(sentence, random.Random(1))
+    if not answer:
+        assert made is None
+    else:
+        assert made is not None
+        assert question in made[0]
+        assert made[1] == answer
+        assert answer.strip() not in made[0]

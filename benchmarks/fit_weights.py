@@ -38,11 +38,11 @@ from index.training.sources import (
     read_sections,
 )
 
-FUSED = ("words", "grams", "dense", "late", "near")
-CHOSEN = ("passage", "coverage", "around", "late", "late_around", "expected")
+FUSED = ("words", "grams", "dense", "late", "near", "reads")
+CHOSEN = ("passage", "coverage", "around", "late", "late_around", "reads", "expected")
 JUDGED = (
     "lexical", "dense", "late", "coverage", "sentence", "around", "sentence_late", "late_around",
-    "late_weakest", "unknown", "margin", "expected",
+    "late_weakest", "reads", "passage_reads", "unknown", "margin", "expected",
 )  # fmt: skip
 # Technical text too: JaQuAD's questions alone make the confidence shy of manuals.
 MANUAL_QUESTIONS = (
@@ -98,7 +98,7 @@ def _fit_fusion(retriever: Retriever, asked: Sequence[tuple[str, Sequence[str], 
     cases = []
     for question, answers, passage in asked:
         hits = retriever.search(question, READ_CANDIDATES)
-        features = np.array([[hit.features[name] for name in FUSED] for hit in hits])
+        features = np.array([[hit.features.get(name, 0.0) for name in FUSED] for hit in hits])
         right = np.array(
             [
                 hit.document.id == document_id(passage.id)

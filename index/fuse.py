@@ -10,16 +10,17 @@ from collections.abc import Mapping
 
 # words, grams: BM25 by words and by character n-grams, as a share of the best score that the
 # question allows; dense: the inner product with the best part; late: MaxSim; near: see
-# `index.sentences.nearness`; title: the share of the question's words in the title; version: see
-# `index.query.version_match`; superseded: 1 for an older version of a document that is there in a
-# newer one too; all three by hand. The words weigh little here because `near` and the n-grams say
-# most of what they say.
+# `index.sentences.nearness`; reads: how likely the reader finds the answer there; title: the share
+# of the question's words in the title; version: see `index.query.version_match`; superseded: 1 for
+# an older version of a document that is there in a newer one too; the last three by hand. The words
+# weigh little here because `near` and the n-grams say most of what they say.
 WEIGHTS: Mapping[str, float] = {
-    "words": 0.5,
-    "grams": 4.0,
-    "dense": 2.5,
-    "late": 7.0,
-    "near": 6.5,
+    "words": 1.0,
+    "grams": 2.5,
+    "dense": 4.5,
+    "late": 5.0,
+    "near": 5.5,
+    "reads": 4.0,
     "title": 1.5,
     "version": 6.0,
     "superseded": -1.0,

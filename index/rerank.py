@@ -54,6 +54,12 @@ def max_similarity(query: QueryTokens, tokens: TokenVectors, chunks: Sequence[in
     return scores
 
 
+def token_rows(tokens: TokenVectors, chunk: int) -> np.ndarray:
+    """The token vectors of a chunk, float32 (t, dimension)."""
+    rows: np.ndarray = tokens.vectors[int(tokens.bounds[chunk]) : int(tokens.bounds[chunk + 1])]
+    return rows.astype(np.float32) / 127.0
+
+
 def sentence_similarity(
     query: QueryTokens, tokens: TokenVectors, chunk: int, spans: Sequence[tuple[int, int]]
 ) -> np.ndarray:
@@ -68,7 +74,7 @@ def sentence_similarity(
     first, last = int(tokens.bounds[chunk]), int(tokens.bounds[chunk + 1])
     if first == last or not len(query.vectors) or not spans:
         return scores
-    rows = tokens.vectors[first:last].astype(np.float32) / 127.0
+    rows = token_rows(tokens, chunk)
     # One column more, where no token is: a range may begin there.
     similarity = np.full((len(query.vectors), last - first + 1), -np.inf, dtype=np.float32)
     np.matmul(query.vectors, rows.T, out=similarity[:, :-1])

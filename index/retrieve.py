@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,8 +17,9 @@ from index.generation import Manifest, TokenVectors
 from index.lexical import terms
 from index.normalize import well_formed
 from index.query import Query, Synonyms, understand, version_match
+from index.reader import standing
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
-from index.rerank import QueryTokens, max_similarity, sentence_similarity
+from index.rerank import QueryTokens, max_similarity, sentence_similarity, token_rows
 from index.sentences import nearness
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ class _Encoded:
 @dataclass(frozen=True, slots=True)
 class Search:
     """One search: what was understood, what was found, and the means to look into the passages:
-    the token vectors of the question and of the passages, and the row of each passage there."""
+    the token vectors of the question and of the passages, the row of each passage there, and for
+    those that were read the log odds of each token (see `index.reader`)."""
 
     query: Query
     hits: list[Hit]
     rows: dict[str, int]
     tokens: QueryTokens | None
     passages: TokenVectors | None
+    odds: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Retriever:
@@ -148,16 +151,50 @@ class Retriever:
         hits = _hits(understood, encoded, candidates, mode)
         rows = {one.chunk.id: one.row for one in candidates.found}
         tokens = encoded.tokens if encoded else None
-        return Search(understood, hits[:k], rows, tokens, candidates.tokens)
+        search = Search(understood, hits, rows, tokens, candidates.tokens)
+        if mode == "hybrid":
+            self._read(search)
+        return replace(search, hits=search.hits[:k])
 
     def sentence_scores(
         self, search: Search, hit: Hit, spans: list[tuple[int, int]]
     ) -> np.ndarray | None:
-        """The late-interaction scores of each sentence of a hit, float32 (len(spans), 3), see
-        `sentence_similarity`; None without token vectors."""
+        """What the token vectors say of each sentence of a hit, float32 (len(spans), 4): the three
+        of `sentence_similarity`, and how likely the answer stands in it (`index.reader.standing`,
+        0 without a reader); None without token vectors."""
         if search.tokens is None or search.passages is None:
             return None
-        return sentence_similarity(search.tokens, search.passages, search.rows[hit.chunk.id], spans)
+        row = search.rows[hit.chunk.id]
+        alike = sentence_similarity(search.tokens, search.passages, row, spans)
+        return np.column_stack([alike, self._standings(search, hit, spans)])
+
+    def _read(self, search: Search) -> None:
+        """Reads the best hits closely, and puts them in the order that this gives."""
+        best, rest = search.hits[:READ_CANDIDATES], search.hits[READ_CANDIDATES:]
+        self._read_tokens(search, best)
+        best = [_with_reading(search, hit) for hit in best]
+        search.hits[:] = sorted(best, key=lambda hit: -hit.score) + rest
+
+    def _read_tokens(self, search: Search, hits: list[Hit]) -> None:
+        reader = self._encoder.reader if self._encoder else None
+        if reader is None or search.tokens is None or search.passages is None or not hits:
+            return
+        passages = [token_rows(search.passages, search.rows[hit.chunk.id]) for hit in hits]
+        odds = reader.read(search.tokens.vectors, search.tokens.weights, passages)
+        search.odds.update({hit.chunk.id: own for hit, own in zip(hits, odds, strict=True)})
+
+    def _standings(self, search: Search, hit: Hit, spans: list[tuple[int, int]]) -> np.ndarray:
+        """How likely the answer stands in each of the spans, float32 (len(spans),)."""
+        if hit.chunk.id not in search.odds:
+            self._read_tokens(search, [hit])
+        odds = search.odds.get(hit.chunk.id)
+        if odds is None or search.passages is None:
+            return np.zeros(len(spans), np.float32)
+        row = search.rows[hit.chunk.id]
+        first, last = search.passages.bounds[row : row + 2]
+        places = search.passages.starts[first:last].astype(np.int64) - 1
+        bounds = np.searchsorted(places, np.array(spans, np.int64).reshape(-1, 2))
+        return np.array([standing(odds[a:b]) for a, b in bounds], np.float32)
 
     def documents(self, collections: frozenset[str] | None = None) -> list[DocumentSummary]:
         """What is indexed, in the order of its sources."""
@@ -184,7 +221,7 @@ class Retriever:
 
 
 def _hits(query: Query, encoded: _Encoded | None, candidates: Candidates, mode: Mode) -> list[Hit]:
-    """The candidates, read closely and scored, best first."""
+    """The candidates, scored, best first."""
     late = np.zeros(len(candidates.found))
     if mode == "hybrid" and encoded and encoded.tokens and candidates.tokens:
         rows = [one.row for one in candidates.found]
@@ -208,16 +245,14 @@ def _hits(query: Query, encoded: _Encoded | None, candidates: Candidates, mode: 
         score = fuse(features) if mode == "hybrid" else features[mode]
         ranks = one.dense_rank, one.lexical_rank
         hits.append(Hit(one.chunk, one.document, score, *ranks, features))
-    hits.sort(key=lambda hit: -hit.score)
-    if mode != "hybrid":
-        return hits
-    read = [_with_nearness(query, hit) for hit in hits[:READ_CANDIDATES]]
-    return sorted(read, key=lambda hit: -hit.score) + hits[READ_CANDIDATES:]
+    return sorted(hits, key=lambda hit: -hit.score)
 
 
-def _with_nearness(query: Query, hit: Hit) -> Hit:
-    """The hit, read sentence by sentence; its score cannot fall."""
-    features = {**hit.features, "near": nearness(query, hit)}
+def _with_reading(search: Search, hit: Hit) -> Hit:
+    """The hit with what reading it sentence by sentence and token by token says."""
+    features = {**hit.features, "near": nearness(search.query, hit)}
+    if (odds := search.odds.get(hit.chunk.id)) is not None:
+        features["reads"] = standing(odds)
     return replace(hit, score=fuse(features), features=features)
 
 

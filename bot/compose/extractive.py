@@ -156,6 +156,8 @@ def _features(search: Search, best: Sentence) -> dict[str, float]:
         "sentence_late": best.features["late"],
         "late_around": best.features["late_around"],
         "late_weakest": best.features["late_weakest"],
+        "reads": best.features["reads"],
+        "passage_reads": hit.features.get("reads", 0.0),
         "unknown": search.query.unknown_share(),
         "margin": top - sum(rest) / len(rest) if rest else 0.0,
         "expected": best.features["expected"],

@@ -17,16 +17,18 @@ from index.sentences import read
 
 # `passage` is the score of the passage itself, `coverage` the share of the question that the
 # sentence holds, `around` the same with its neighbours and headings, `late` and `late_around` its
-# MaxSim likewise, `expected` whether it holds the kind of thing asked for, `defines` whether it is
-# about what the question wants explained, `code` whether it is a line of a program. Fitted on
-# JaQuAD-train, then moved towards the words, since the encoder is at home in those texts and less
-# so in others; the last two are set by hand, since they are too rare there. See docs/retrieval.md.
+# MaxSim likewise, `reads` how likely the reader finds the answer in it, `expected` whether it holds
+# the kind of thing asked for, `defines` whether it is about what the question wants explained, `code`
+# whether it is a line of a program. Fitted on JaQuAD-train, then moved towards the words, since the
+# encoder is at home in those texts and less so in others; the last two are set by hand, since they
+# are too rare there. See docs/retrieval.md.
 SENTENCE_WEIGHTS: Mapping[str, float] = {
     "passage": 0.7,
-    "coverage": 2.5,
-    "around": 3.2,
+    "coverage": 1.0,
+    "around": 2.0,
     "late": 5.5,
-    "late_around": 3.0,
+    "late_around": 6.0,
+    "reads": 3.5,
     "expected": 2.5,
     "defines": 1.0,
     "code": -2.0,
@@ -77,6 +79,7 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
             "late": float(late[number, 0]) if late is not None else 0.0,
             "late_around": float(late[number, 1]) if late is not None else 0.0,
             "late_weakest": float(late[number, 2]) if late is not None else 0.0,
+            "reads": float(late[number, 3]) if late is not None else 0.0,
             "words_in_passage": whole,
             "words_around": words_around[number],
             "expected": holds_kind(kind, span.folded, query.text),

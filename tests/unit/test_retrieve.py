@@ -211,7 +211,7 @@ def test_sentences_of_a_hit_are_scored(retriever: Retriever, built_home: Path) -
     spans = sentences(search.hits[0].chunk.text)
     scores = retriever.sentence_scores(search, search.hits[0], spans)
     assert scores is not None
-    assert scores.shape == (len(spans), 3)
+    assert scores.shape == (len(spans), 4)
     assert np.isfinite(scores).all()
     blind = Retriever.open(built_home, encoder=None)
     assert blind.sentence_scores(blind.explain("CentOS", 3), search.hits[0], spans) is None

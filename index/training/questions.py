@@ -18,7 +18,7 @@ PER_SECTION = 2
 
 # What begins so says nothing without the sentence before it.
 _POINTS = re.compile(r"\s*(?:次|以下|これ|それ|ここ|そこ|この|その|以上|上記|[|])")
-_NAME = r"[^、。はがをに（）()「」\s][^、。はがを（）()「」]{1,22}"
+_NAME = r"[^、。はがをに（）()「」\s][^、。はがを（）()「」]{1,22}?"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class Shape:
 
 SHAPES = (
     Shape(
-        re.compile(rf"^(?P<a>{_NAME})の?(?P<b>既定値|初期値|最大値|最小値|上限|下限|既定の値)は、?(?P<answer>[^。]{{1,30}}?)です。"),
+        re.compile(
+            rf"^(?P<a>{_NAME})の?(?P<b>既定値|初期値|最大値|最小値|上限|下限|既定の値)は、? ?"
+            r"(?P<answer>[^。]{1,30}?) ?です。"
+        ),
         ("{a}の{b}は？", "{a}の{b}はいくつですか", "{a}の{b}を教えてください"),
     ),
     Shape(

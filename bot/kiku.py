@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from bot.answer import Answerer
+    from bot.records import Answer
     from bot.settings import Settings
     from bot.store import Store
     from index.retrieve import Retriever
@@ -28,3 +29,10 @@ class Kiku(Protocol):
     def retriever(self) -> Retriever: ...
     def ready(self) -> dict[str, str]: ...
     def close(self) -> None: ...
+
+
+class Tally(Protocol):
+    """Counts what a door gave and got, for operators; see `bot.http.metrics.Metrics`."""
+
+    def answer(self, answer: Answer, channel: str) -> None: ...
+    def feedback(self, rating: str) -> None: ...

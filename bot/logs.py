@@ -8,13 +8,14 @@ from typing import Any
 
 import structlog
 
-_QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "mcp", "asyncio")
+_QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "mcp", "asyncio", "faiss")
 
 
 def configure_logs(level: str = "info") -> None:
     """Sends everything that is logged in this process to stderr as JSON lines.
 
-    Libraries that log addresses or payloads of requests are heard from warnings up only.
+    Libraries that log addresses or payloads of requests, or each thing they try while they load, are
+    heard from warnings up only.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -152,9 +152,7 @@ class Retriever:
         rows = {one.chunk.id: one.row for one in candidates.found}
         tokens = encoded.tokens if encoded else None
         search = Search(understood, hits, rows, tokens, candidates.tokens)
-        if mode == "hybrid":
-            self._read(search)
-        return replace(search, hits=search.hits[:k])
+        return replace(search, hits=(self._read(search) if mode == "hybrid" else hits)[:k])
 
     def sentence_scores(
         self, search: Search, hit: Hit, spans: list[tuple[int, int]]
@@ -168,14 +166,15 @@ class Retriever:
         alike = sentence_similarity(search.tokens, search.passages, row, spans)
         return np.column_stack([alike, self._standings(search, hit, spans)])
 
-    def _read(self, search: Search) -> None:
-        """Reads the best hits closely, and puts them in the order that this gives."""
+    def _read(self, search: Search) -> list[Hit]:
+        """The hits, of which the best were read closely and stand in the order that this gives."""
         best, rest = search.hits[:READ_CANDIDATES], search.hits[READ_CANDIDATES:]
         self._read_tokens(search, best)
-        best = [_with_reading(search, hit) for hit in best]
-        search.hits[:] = sorted(best, key=lambda hit: -hit.score) + rest
+        read = [_with_reading(search, hit) for hit in best]
+        return sorted(read, key=lambda hit: -hit.score) + rest
 
     def _read_tokens(self, search: Search, hits: list[Hit]) -> None:
+        """Puts the odds of the hits' tokens into `search.odds`, where there is a reader."""
         reader = self._encoder.reader if self._encoder else None
         if reader is None or search.tokens is None or search.passages is None or not hits:
             return

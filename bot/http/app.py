@@ -152,7 +152,7 @@ def _slack_door(settings: Settings, service: Service) -> SlackDoor | None:
         return None  # nobody could tell Slack from others
     from bot.slack.door import SlackDoor
 
-    return SlackDoor(lambda: service.kiku)
+    return SlackDoor(lambda: service.kiku, service.metrics)
 
 
 def _slots(settings: Settings) -> int:

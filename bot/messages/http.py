@@ -42,9 +42,10 @@ HTTP_ERRORS: dict[str, tuple[str, str, str, str]] = {
     ),
     "document_not_found": (
         "この文書はありません。",
-        "移されたか、索引から外れたのかもしれません。今ある文書は GET /documents で分かります。",
+        "移されたか、索引から外れたのかもしれません。今ある文書は、画面の「文書」か GET /documents で分かります。",
         "There is no such document.",
-        "It may have been moved or taken out of the index. GET /documents lists those that are there.",
+        "It may have been moved or taken out of the index. “Documents” on the page or GET /documents "
+        "lists those that are there.",
     ),
     "conversation_not_found": (
         "この会話はありません。",

@@ -12,7 +12,7 @@ import structlog
 from slack_bolt import Ack, App, BoltContext
 from slack_bolt.authorization import AuthorizeResult
 
-from bot.kiku import Kiku
+from bot.kiku import Kiku, Tally
 from bot.messages.slack import SLACK
 from bot.records import Language
 from bot.settings import Settings
@@ -53,10 +53,13 @@ log = structlog.get_logger(__name__)
 class SlackApp:
     """Bolt's App over the inbox; `bolt` takes what Slack sends, by whatever way it came."""
 
-    def __init__(self, kiku: Kiku) -> None:
-        """Raises SettingsError when the tokens that it needs are not set."""
+    def __init__(self, kiku: Kiku, tally: Tally | None = None) -> None:
+        """`tally` counts answers and ratings, where somebody reads such counts.
+
+        Raises SettingsError when the tokens that it needs are not set."""
         settings = kiku.settings
         self._kiku = kiku
+        self._tally = tally
         self._store = kiku.store
         workspaces = self._workspaces = Workspaces(settings, kiku.store)
         self.oauth_flow = workspaces.oauth_flow
@@ -76,7 +79,7 @@ class SlackApp:
             settings.max_answers or at_once,
         )
         self.responder = Responder(
-            Replies(kiku.answerer.ask, kiku.store, self._access, self.ledger, manner),
+            Replies(kiku.answerer.ask, kiku.store, self._access, self.ledger, manner, tally),
             kiku.store,
             self._access,
             workspaces.client,
@@ -162,6 +165,8 @@ class SlackApp:
             self._store.rate(
                 answer_id, rating, by=person(workspace(context)[0], body["user"]["id"])
             )
+            if self._tally:
+                self._tally.feedback(rating)
         ack()
 
     # --- what the parts ask of each other ---------------------------------------------------------

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.kiku import Kiku
+from bot.kiku import Kiku, Tally
 from bot.slack.app import SlackApp
 from bot.slack.workspaces import INSTALL_PATH, REDIRECT_PATH
 
@@ -29,9 +29,10 @@ class SlackDoor:
     SLACK_SIGNING_SECRET: nobody could tell Slack from others then.
     """
 
-    def __init__(self, kiku: Callable[[], Kiku]) -> None:
-        """`kiku` gives the bot, or raises while it is not open."""
+    def __init__(self, kiku: Callable[[], Kiku], tally: Tally | None = None) -> None:
+        """`kiku` gives the bot, or raises while it is not open; `tally` as `SlackApp` has it."""
         self._kiku = kiku
+        self._tally = tally
         self._app: SlackApp | None = None
         self._stopping = threading.Event()
         self._opener = threading.Thread(target=self._open, name="slack-open", daemon=True)
@@ -60,7 +61,7 @@ class SlackDoor:
         told = ""
         while not self._stopping.is_set():
             try:
-                app = SlackApp(self._kiku())
+                app = SlackApp(self._kiku(), self._tally)
                 app.start()
             except Exception as error:  # whatever it is, Slack waits and the log tells
                 if str(error) != told:

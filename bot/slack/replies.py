@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from bot.kiku import Tally
 from bot.messages.slack import SLACK
 from bot.records import Answer, Language, Question
 from bot.slack.access import Access, Asked, Collections, Decision, is_direct
@@ -53,12 +54,14 @@ class Replies:
         access: Access,
         ledger: Ledger,
         manner: Manner,
+        tally: Tally | None = None,
     ) -> None:
         self._ask = ask
         self._store = store
         self._access = access
         self._ledger = ledger
         self._manner = manner
+        self._tally = tally
         self._turns = threading.Semaphore(manner.at_once)
 
     def to_message(self, job: Job, replaces: str = "", said: Said | None = None) -> Reply:
@@ -181,6 +184,8 @@ class Replies:
 
     def _keep(self, question: Question, answer: Answer) -> None:
         self._store.record(question, answer)
+        if self._tally:
+            self._tally.answer(answer, question.channel)
         text = {"question": question.text} if self._manner.log_questions else {}
         log.info("answered", answer=answer.id, status=answer.status, channel="slack", **text)
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import Literal
 from urllib.parse import urlencode
 
+from bot.web.frame import framed
 from bot.web.highlight import Highlight, Run, link_open, safe_link, text_html
 from bot.web.markdown import render_markdown
 from index.records import Document, heading_path
@@ -77,16 +78,14 @@ def render_source(
     ]
     body, notes = _body(document, text, highlight, pages, words)
     title = _printable(document.title) or document.source or words["title"]
-    return _PAGE.format(
-        language=language,
-        title=escape(title),
+    main = _MAIN.format(
         header=_header(document, title, first if quote else 0, quote, body, words),
         notes=_older(document, words)
         + "".join(f'<p class="note">{escape(words[note])}</p>' for note in notes),
         text_language="ja" if _KANA.search(text) else language,
         body=body,
-        home=escape(words["home"]),
     )
+    return framed(main, title=title, home=words["home"], language=language, script="source.js")
 
 
 def _body(
@@ -246,29 +245,10 @@ def _window(text: str, highlight: Highlight) -> tuple[int, int]:
     return low, high
 
 
-_PAGE = """<!doctype html>
-<html lang="{language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<meta name="color-scheme" content="light dark">
-<title>{title} — Kiku</title>
-<link rel="icon" href="/static/favicon.svg" type="image/svg+xml">
-<script src="/static/theme.js"></script>
-<link rel="stylesheet" href="/static/base.css">
-<link rel="stylesheet" href="/static/source.css">
-<script type="module" src="/static/source.js"></script>
-</head>
-<body class="source-page">
-<nav><a href="/"><img src="/static/favicon.svg" alt="" width="24" height="24"> {home}</a></nav>
-<main class="source">
+_MAIN = """<main class="source">
 <header class="source-head">
 {header}
 </header>
 {notes}
 <article lang="{text_language}">{body}</article>
-</main>
-</body>
-</html>
-"""
+</main>"""

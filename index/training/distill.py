@@ -128,7 +128,7 @@ def distill(
     device = student.token.weight.device
     rows = teachers_rows(teacher, tokenizer)
     every = teacher.body(list(range(teacher.config.num_hidden_layers)), rows)
-    every.to(device)  # type: ignore[arg-type]
+    torch.nn.Module.to(every, device)
     learned = [p for n, p in student.body.named_parameters() if "word_embeddings" not in n]
     optimizer = torch.optim.AdamW(learned, lr=s.rate, weight_decay=0.01, fused=True)
     first = _resume(folder, student, optimizer)
@@ -143,7 +143,7 @@ def distill(
         found, _ = hidden_states(student.body, ids)
         loss = distance(found, target, real)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         for group in optimizer.param_groups:
             group["lr"] = s.rate * min((step + 1) / s.warmup, 1 - 0.98 * step / s.steps)

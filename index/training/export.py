@@ -58,7 +58,7 @@ def write_model(student: Student, tokenizer: Path, card: str, target: Path) -> N
 
 def add_reader(network: ReaderNetwork, folder: Path) -> None:
     """Put the reader beside the encoder that it was trained on."""
-    np.savez(folder / READER, **network.weights())  # type: ignore[arg-type]
+    np.savez(folder / READER, allow_pickle=False, **network.weights())
     names = json.loads((folder / DIGESTS).read_text("utf-8"))
     _write_digests(folder, dict.fromkeys([*names, READER]))
 

@@ -102,12 +102,12 @@ def cases_of(retriever: Retriever, passages: Sequence[Passage], most: int) -> li
     asked = [(q, answers, p.id) for p in passages for q, answers in p.questions]
     random.Random(SEED).shuffle(asked)
     found = []
-    for question, answers, passage in asked[:most]:
+    for number, (question, answers, passage) in enumerate(asked[:most], 1):
         case = _case(retriever, question, answers, document_id(passage))
         if case is not None:
             found.append(case)
-        if len(found) % 1000 == 0:
-            log.info("reading: %d questions", len(found))
+        if number % 1000 == 0:
+            log.info("reading: %d questions", number)
     return found
 
 
@@ -203,7 +203,7 @@ def train_reader(
             ]
             loss = torch.stack(losses).mean()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimizer.step()
             decay.step()
             total += loss.item() * len(batch)

@@ -176,10 +176,8 @@ def first_sentence(quote: str) -> str:
     return quote[start:end].rstrip("。")
 
 
-def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> None:
-    plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
-    assert plain["composer"] == "extractive", "the model said nothing"
-    quote = first_sentence(plain["citations"][0]["quote"])
+def say_slowly(llm: FakeLlm, quote: str) -> Event:
+    """The model says the quote, waits for this event (20 s at most), and says what no quote holds."""
     go_on = Event()
 
     def slowly() -> Iterator[bytes]:
@@ -188,6 +186,14 @@ def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> No
         yield chunk({"content": "文です。[99]"}, "stop")
 
     llm.raw = slowly
+    return go_on
+
+
+def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> None:
+    plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
+    assert plain["composer"] == "extractive", "the model said nothing"
+    quote = first_sentence(plain["citations"][0]["quote"])
+    go_on = say_slowly(llm, quote)
     names = []
     body = {"question": QUESTION}
     with httpx.stream("POST", f"{written}/ask/stream", json=body, timeout=60) as reply:
@@ -207,14 +213,7 @@ def test_a_model_is_heard_sentence_by_sentence(written: str, llm: FakeLlm) -> No
 def test_a_model_is_heard_by_openai_clients_too(written: str, llm: FakeLlm) -> None:
     plain = httpx.post(f"{written}/ask", json={"question": QUESTION}, timeout=60).json()
     quote = first_sentence(plain["citations"][0]["quote"])
-    go_on = Event()
-
-    def slowly() -> Iterator[bytes]:
-        yield chunk({"content": f"{quote}。[1]ほかの"})
-        go_on.wait(20)
-        yield chunk({"content": "文です。[99]"}, "stop")
-
-    llm.raw = slowly
+    go_on = say_slowly(llm, quote)
     text = ""
     with OpenAI(base_url=f"{written}/v1", api_key="any", max_retries=0, timeout=60) as client:
         for part in client.chat.completions.create(

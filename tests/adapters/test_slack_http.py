@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.applications import Starlette
 
+from bot.http.metrics import Metrics
 from bot.settings import Settings
 from bot.slack.check import problems
 from bot.slack.door import SlackDoor
@@ -62,8 +63,13 @@ def kiku(settings: Settings) -> Iterator[Kiku]:
 
 
 @pytest.fixture
-def url(kiku: Kiku) -> Iterator[str]:
-    door = SlackDoor(lambda: kiku)
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def url(kiku: Kiku, metrics: Metrics) -> Iterator[str]:
+    door = SlackDoor(lambda: kiku, metrics)
     door.start()
     with served(door) as url:
         yield url
@@ -126,7 +132,9 @@ def test_slack_can_verify_the_address(slack: FakeSlack, url: str) -> None:
     assert slack.post_signed(f"{url}/slack/events", challenge) == 200
 
 
-def test_commands_and_buttons_come_as_forms(slack: FakeSlack, url: str, kiku: Kiku) -> None:
+def test_commands_and_buttons_come_as_forms(
+    slack: FakeSlack, url: str, kiku: Kiku, metrics: Metrics
+) -> None:
     _, ts = post(slack, url, QUESTION)
     reply = slack.reply("C1", ts)
     [block] = [one for one in reply["blocks"] if one["type"] == "context_actions"]
@@ -138,6 +146,11 @@ def test_commands_and_buttons_come_as_forms(slack: FakeSlack, url: str, kiku: Ki
     stored = kiku.store.answer(value.removeprefix("up:"))
     assert stored is not None
     assert [one.rating for one in stored.ratings] == ["up"]
+    counted = metrics.text().decode()
+    assert (
+        'kiku_answers_total{channel="slack",composer="extractive",status="answered"} 1.0' in counted
+    )
+    assert 'kiku_feedback_total{rating="up"} 1.0' in counted
     command = slack.command(QUESTION).body["payload"]
     assert slack.post_signed(f"{url}/slack/events", command, form=True) == 200
     assert ANSWER in words(slack.wait_for(lambda: slack.responses)[0])

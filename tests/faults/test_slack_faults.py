@@ -11,10 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from bot.records import Answer
 from tests.fake_slack import (
     APP_TOKEN,
     BOT_TOKEN,
@@ -181,18 +183,30 @@ def test_without_the_database_nothing_is_acknowledged(connect: Connect, slack: F
     assert_one_reply(slack, "C1", second)
 
 
+def held_back(connection: Connection) -> threading.Event:
+    """Answers wait for this event, half a minute at most."""
+    go_on = threading.Event()
+    answer_slowly(connection, lambda: go_on.wait(30))
+    return go_on
+
+
+def answer_slowly(connection: Connection, wait: Callable[[], object]) -> None:
+    """Every answer is worked out only after `wait`."""
+    replies = connection.app.responder._replies
+    answering = replies._ask
+
+    def slowly(*asked: Any, **more: Any) -> Answer:
+        wait()
+        return answering(*asked, **more)
+
+    replies._ask = slowly
+
+
 def test_slow_answers_show_an_hourglass_and_waiting_ones_their_place(
     slack: FakeSlack, connect: Connect
 ) -> None:
     connection = connect(workers=1)
-    answering = connection.app.responder._replies._ask
-    go_on = threading.Event()
-
-    def slowly(question: object) -> object:
-        go_on.wait(30)
-        return answering(question)  # type: ignore[arg-type]
-
-    connection.app.responder._replies._ask = slowly  # type: ignore[assignment]
+    go_on = held_back(connection)
     first = slack.say("C1", mention(QUESTION))
     second = slack.say("C1", mention(QUESTION))
     marked = lambda ts: slack._message("C1", ts).get("reactions") == ["hourglass_flowing_sand"]  # noqa: E731
@@ -210,14 +224,7 @@ def test_slow_answers_show_an_hourglass_and_waiting_ones_their_place(
 
 def test_a_command_that_waits_is_told_its_place(slack: FakeSlack, connect: Connect) -> None:
     connection = connect(workers=1)
-    answering = connection.app.responder._replies._ask
-    go_on = threading.Event()
-
-    def slowly(question: object) -> object:
-        go_on.wait(30)
-        return answering(question)  # type: ignore[arg-type]
-
-    connection.app.responder._replies._ask = slowly  # type: ignore[assignment]
+    go_on = held_back(connection)
     ts = slack.say("C1", mention(QUESTION))
     slack.wait_for(lambda: slack.idle)
     slack.command(QUESTION)
@@ -291,15 +298,13 @@ def test_slack_that_is_slow_to_take_notices_costs_nobody_a_lease(
 ) -> None:
     monkeypatch.setattr("bot.slack.inbox.SLOW_SECONDS", 0.1)
     connection = connect(lease=1)
-    answering = connection.app.responder._replies._ask
-    asked: list[object] = []
+    asked: list[float] = []
 
-    def slowly(question: object) -> object:
-        asked.append(question)
+    def four_seconds() -> None:
+        asked.append(time.monotonic())
         time.sleep(4)
-        return answering(question)  # type: ignore[arg-type]
 
-    connection.app.responder._replies._ask = slowly  # type: ignore[assignment]
+    answer_slowly(connection, four_seconds)
     slack.fail("reactions.add", Fault("slow", seconds=10))
     ts = slack.say("C1", mention(QUESTION))
     slack.reply("C1", ts)
@@ -326,14 +331,7 @@ def test_an_update_whose_blocks_slack_refuses_is_said_in_plain_text(
 
 def test_too_many_questions_are_asked_to_come_back(slack: FakeSlack, connect: Connect) -> None:
     connection = connect(workers=1, queue=3)
-    answering = connection.app.responder._replies._ask
-    go_on = threading.Event()
-
-    def slowly(question: object) -> object:
-        go_on.wait(30)
-        return answering(question)  # type: ignore[arg-type]
-
-    connection.app.responder._replies._ask = slowly  # type: ignore[assignment]
+    go_on = held_back(connection)
     asked = [slack.say("C1", mention(QUESTION)) for _ in range(8)]
     slack.wait_for(lambda: connection.app.ledger.unfinished() == 8)
     go_on.set()

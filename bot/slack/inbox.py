@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,9 +63,14 @@ class Inbox:
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._dispatcher = threading.Thread(target=self._dispatch, name="slack-inbox", daemon=True)
-        self._keeper = threading.Thread(target=self._keep, name="slack-lease", daemon=True)
         # What people are told goes through Slack, and leases cannot wait for Slack.
-        self._teller = threading.Thread(target=self._tell, name="slack-notices", daemon=True)
+        self._keeper = self._thread("slack-lease", ledger.lease / 4, self._extend_leases)
+        self._teller = self._thread("slack-notices", 0.5, self._tell_those_who_wait)
+
+    def _thread(self, name: str, seconds: float, work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(
+            target=self._again_and_again, args=(seconds, work), name=name, daemon=True
+        )
 
     def start(self) -> None:
         """Begins to work, with what an earlier process left behind."""
@@ -158,24 +164,19 @@ class Inbox:
         except StoreUnavailable as error:  # its lease runs out, and it is taken again then
             log.error("slack_inbox_stalled", reason=error.message)
 
-    def _keep(self) -> None:
-        """Extends the leases of running jobs."""
-        while not self._stopped.wait(self._ledger.lease / 4):
+    def _again_and_again(self, seconds: float, work: Callable[[], None]) -> None:
+        while not self._stopped.wait(seconds):
             try:
-                if running := self._now_running():
-                    self._ledger.extend([one.job.number for one in running])
-            except Exception:
+                work()
+            except Exception:  # Slack or the database is away: the thread has to outlive that
                 log.exception("slack_inbox_stalled")
 
-    def _tell(self) -> None:
-        """Tells people who wait that they wait."""
-        while not self._stopped.wait(0.5):
-            try:
-                self._tell_those_who_wait()
-            except Exception:
-                log.exception("slack_inbox_stalled")
+    def _extend_leases(self) -> None:
+        if running := self._now_running():
+            self._ledger.extend([one.job.number for one in running])
 
     def _tell_those_who_wait(self) -> None:
+        """Tells people who wait that they wait."""
         for one in self._now_running():
             if not one.told and time.monotonic() - one.since > SLOW_SECONDS:
                 one.told = True

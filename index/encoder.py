@@ -283,7 +283,7 @@ def _neutral(text: str) -> str:
 def _inputs(ids: Sequence[int], length: int) -> dict[str, np.ndarray]:
     """What a graph asks for: the first `length` pieces of one text, with its [SEP] kept."""
     pieces = np.array([*ids[: length - 1], ids[-1]], np.int64)[None]
-    return {"input_ids": pieces, "attention_mask": np.ones_like(pieces)}
+    return {"input_ids": pieces}
 
 
 def _prompts(name: str, own: dict[str, str]) -> tuple[str, str]:

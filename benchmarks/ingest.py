@@ -41,17 +41,17 @@ class RandomEncoder:
     name = "random"
     fingerprint = "random"
     dimension = 384
-    token_dimension = 32
-    max_tokens = 256
+    token_dimension = 64
+    max_tokens = 384
     reader = None
 
     def encode_documents(self, texts: Sequence[str]) -> Encoding:
         """Random unit vectors, one more for every 30 characters, as clauses are long, and a token for
-        every two characters, 254 at most."""
+        every two characters, 382 at most."""
         random = np.random.default_rng(len(texts))
         parts = [self._units(random, 1 + len(text) // 30) for text in texts]
         vectors = self._units(random, len(texts))
-        counts = [min(254, len(text) // 2) for text in texts]
+        counts = [min(382, len(text) // 2) for text in texts]
         tokens = [
             random.uniform(-1, 1, (n, self.token_dimension)).astype(np.float32) for n in counts
         ]

@@ -64,7 +64,12 @@ class RowSource:
     def sample(self, wanted: int) -> np.ndarray:
         """Some `wanted` rows, evenly spread: float32 (n, dimension)."""
         step = max(1, self.rows // wanted)
-        return np.concatenate([rows[-first % step :: step] for first, rows in self.batches()])
+        chosen = np.empty((-(-self.rows // step), self.dimension), np.float32)
+        for first, rows in self.batches():  # copied: a slice would keep its whole batch
+            mine = rows[-first % step :: step]
+            start = -(-first // step)
+            chosen[start : start + len(mine)] = mine
+        return chosen
 
 
 def inverted_lists(source: RowSource) -> Any:

@@ -328,3 +328,16 @@ def test_a_small_index_is_exact_and_a_large_one_has_lists(monkeypatch: pytest.Mo
     monkeypatch.setattr("index.vectors.faiss.EXACT_UP_TO", 10)
     assert FaissVectors.build(unit_rows(10)).kind == "exact"
     assert FaissVectors.build(unit_rows(11)).kind == "ivf"
+
+
+@pytest.mark.parametrize("wanted", [1, 5, 33, 60, 103, 500])
+def test_a_sample_is_evenly_spread_and_holds_no_batch_in_memory(
+    wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from index.vectors import inverted
+
+    monkeypatch.setattr(inverted, "_BATCH", 7)
+    rows = np.random.default_rng(0).random((103, 4), np.float32)
+    sample = inverted.RowSource(rows, None).sample(wanted)
+    np.testing.assert_array_equal(sample, rows[:: max(1, 103 // wanted)])
+    assert sample.base is None

@@ -7,9 +7,13 @@ from typing import Literal
 
 from index.normalize import fold
 
-Kind = Literal["time", "number", "person", "place", "reason"]
+Kind = Literal["time", "number", "person", "place", "reason", "expansion"]
 
 _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    (
+        "expansion",
+        re.compile(r"何の(?:略|頭文字)|正式(?:な)?(?:名|呼び)|フルスペル|\bstands? for\b"),
+    ),
     (
         "time",
         re.compile(
@@ -31,6 +35,7 @@ _COUNTER = re.compile(
 )
 _DIGIT = r"[\d一二三四五六七八九十百千万億数]"
 _HOLDS: dict[Kind, re.Pattern[str]] = {
+    "expansion": re.compile(r"略|頭文字|正式に?(?:名|は)|\((?:[^()]*、)?[a-z][a-z-]+ [a-z -]+"),
     "time": re.compile(r"\d+ ?[年月日時]|[一二三四五六七八九十]+[年月日]|世紀|時代|年間|現在|期|\d{4}|頃|初頭"),
     "number": re.compile(r"\d|[一二三四五六七八九十百千万億兆数両]"),
     "person": re.compile(r"[ァ-ヺー]{3,}|[A-Za-z]{3,}|氏|さん|者|家|人|[一-龥]{2,}"),
@@ -40,10 +45,12 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
 
 
 _DEFINITION = re.compile(
-    r"とは|って(?:何|なに|なん)|は(?:何|なん)(?:です|でしょう)?[かの]?[?]?$|どんな|どのような|どういう"
+    r"とは|って(?:何|なに|なん)|(?:何|なに|なん)(?:です|でしょう|なの|だっけ|だろう)?[かの]?[?]?$"
+    r"|どんな|どのような|どういう"
     r"|役割|特徴|定義|意味|概要|(?:何|なに)(?:を|に|の?ため)|\bwhat(?:'s| is| are| does)\b|\brole of\b"
 )
 _TOPIC = re.compile(r".{1,40}?(?:は|とは|:)")
+_GLOSS = re.compile(r"\([^()]*\)")
 
 
 def asks_what_it_is(question: str) -> bool:
@@ -52,9 +59,9 @@ def asks_what_it_is(question: str) -> bool:
 
 
 def topic_of(folded: str) -> str:
-    """What a sentence, folded, says something about: what stands before its first は or colon;
-    empty where there is no such thing near its beginning."""
-    found = _TOPIC.match(folded)
+    """What a sentence, folded, says something about: what stands before its first は or colon, without
+    what brackets say of it; empty where there is no such thing near its beginning."""
+    found = _TOPIC.match(_GLOSS.sub("", folded))
     return found[0] if found else ""
 
 

@@ -1,0 +1,73 @@
+"""What a question asks for, and whether a sentence holds such a thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from index.answer_type import asks_what_it_is, expected_kind, holds_kind, topic_of
+from index.normalize import fold
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("創業はいつですか", "time"),
+        ("なぜ延期になったのですか", "reason"),
+        ("担当者は誰？", "person"),
+        ("書類はどこに出しますか", "place"),
+        ("有給休暇は何日もらえますか", "time"),
+        ("上限はいくら？", "number"),
+        ("SLAは何の略ですか", "expansion"),
+        ("CRIの正式名称は？", "expansion"),
+        ("What does SLA stand for?", "expansion"),
+        ("申請の方法を教えて", None),
+    ],
+)
+def test_the_kind_of_thing_asked_for(question: str, kind: str | None) -> None:
+    assert expected_kind(question) == kind
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "worth"),
+    [
+        ("創業はいつですか", "1998年4月に創業した。", 1.0),
+        ("創業はいつですか", "駅の近くで創業した。", 0.0),
+        ("何人が参加しましたか", "3人が参加した。", 1.0),
+        ("何人が参加しましたか", "3回参加した。", 0.5),
+        ("SLAは何の略ですか", "SLA（Service Level Agreement）は、品質の約束です。", 1.0),
+        ("SLAは何の略ですか", "SLA（エスエルエー、Service Level Agreementの略）は約束です。", 1.0),
+        ("SLAは何の略ですか", "SLA（別紙）は、毎年見直します。", 0.0),
+        ("申請の方法を教えて", "何でもよい。", 1.0),
+    ],
+)
+def test_a_sentence_holds_such_a_thing_or_does_not(
+    question: str, sentence: str, worth: float
+) -> None:
+    assert holds_kind(expected_kind(question), fold(sentence), question) == worth
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["SBOMとは", "SBOMって何？", "SBOMってそもそも何ですか", "SBOMは何なの", "etcdの役割を教えて",
+     "Skopeoは何に使うのですか", "What is an SBOM?"],
+)  # fmt: skip
+def test_a_question_asks_what_a_thing_is(question: str) -> None:
+    assert asks_what_it_is(question)
+
+
+@pytest.mark.parametrize("question", ["創業はいつ？", "標準のポートは何番？", "申請はどこ？"])
+def test_a_question_asks_something_else(question: str) -> None:
+    assert not asks_what_it_is(question)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "topic"),
+    [
+        ("SBOMは、部品の一覧です。", "sbomは"),
+        ("SBOM（ソフトウェア部品表、Software Bill of Materials）は、部品の一覧です。", "sbomは"),
+        ("担当: 総務部", "担当:"),
+        ("部品の一覧を作ります。", ""),
+    ],
+)
+def test_what_a_sentence_is_about(sentence: str, topic: str) -> None:
+    assert topic_of(fold(sentence)) == topic

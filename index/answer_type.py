@@ -17,16 +17,24 @@ _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         "time",
         re.compile(
-            r"いつ|時期|期限|期日|何[年月日時]|何世紀|何曜|年号は|\bwhen\b|what (?:year|date)"
+            r"いつ|時期|期限|期日|何[年月日時]|何世紀|何曜|年号は|\bwhen\b|(?:what|which) (?:year|month|day|date)"
         ),
     ),
-    ("reason", re.compile(r"なぜ|何故|どうして|なんで|理由|原因|\bwhy\b")),
-    ("person", re.compile(r"誰|だれ|何者|人物|\bwho\b")),
-    ("place", re.compile(r"どこ|何処|場所は|どの(?:国|県|都市|地域|州)|\bwhere\b")),
+    (
+        "reason",
+        re.compile(r"なぜ|何故|どうして|なんで|理由|原因|\bwhy\b|\breasons?\b|\bwhat made\b"),
+    ),
+    ("person", re.compile(r"誰|だれ|何者|人物|\bwho(?:m|se)?\b")),
+    (
+        "place",
+        re.compile(
+            r"どこ|何処|場所は|どの(?:国|県|都市|地域|州)|\bwhere\b|(?:what|which) (?:country|city)"
+        ),
+    ),
     (
         "number",
         re.compile(
-            r"いくつ|いくら|どのくらい|どれくらい|何[一-龥ァ-ヶ]|\bhow (?:many|much|long)\b"
+            r"いくつ|いくら|どのくらい|どれくらい|何[一-龥ァ-ヶ]|\bhow (?:many|much|long|often|old|large|big|far)\b"
         ),
     ),
 )

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from index.english import in_japanese, is_function_word, names, stems
 from index.errors import SettingsError
 from index.lexical import GRAM_WEIGHT, Group, LexicalIndex, gram_keys, word_key
-from index.normalize import fold
+from index.normalize import fold, is_english
 from index.words import Word, forms, is_stop_word
 from index.words import words as analyse
 
@@ -192,23 +193,35 @@ class Synonyms:
 def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
     """What `text` asks, in terms of what the index holds."""
     analysed = analyse(text)
-    found = {word.form: word.text for word in analysed}
     redundant = _redundant(analysed, lexical)
-    words = [form for form in dict.fromkeys(forms(text)) if not is_stop_word(form)]
+    english = _ordinary_english(text, analysed) if is_english(text) else {}
+    words = [
+        form
+        for form in dict.fromkeys(forms(text))
+        if not is_stop_word(form)
+        and not (form in english and all(map(is_function_word, english[form].split())))
+    ]
+    # The letters of English words stand in Japanese texts by chance, those of their forms do not.
+    spoken = " ".join(words) if english else text
+    found = {} if english else {word.form: word.text for word in analysed}
     alternatives: list[list[Alternative]] = [[((word,), 1.0)] for word in words]
     covered = _add_synonyms(alternatives, words, synonyms)
     spellings: dict[str, str] = {}
     for place, word in enumerate(words):
         if word in redundant and place not in covered:
             alternatives[place] = []
-        elif place in covered or lexical.holds(word_key(word)) or not _NAME.fullmatch(word):
+        elif place in covered:
+            continue
+        elif word in english and (ways := _in_japanese(word, english[word], lexical)):
+            alternatives[place] = ways
+        elif lexical.holds(word_key(word)) or not _NAME.fullmatch(word):
             continue
         else:
             for name, weight in _spellings(word, lexical.names):
                 alternatives[place].append(((name,), weight))
                 spellings.setdefault(word, name)
     replaced = [*(words[place] for place in covered), *spellings]
-    grams = _grams(text, [found.get(form, form) for form in replaced])
+    grams = _grams(spoken, [found.get(form, form) for form in replaced])
     groups = [_group(group) for group in alternatives if group]
     every = (*groups, *grams)
     return Query(
@@ -220,6 +233,30 @@ def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
         versions=versions(text),
         spellings=spellings,
     )
+
+
+def _ordinary_english(text: str, words: Sequence[Word]) -> dict[str, str]:
+    """The forms of those words of an English question that are no names, and how they stood there."""
+    named = names(text)
+    return {
+        word.form: word.text
+        for word in words
+        if word.text.replace(" ", "").isalpha() and named.isdisjoint(word.text.split())
+    }
+
+
+def _in_japanese(form: str, text: str, lexical: LexicalIndex) -> list[Alternative]:
+    """The ways in which the passages say an English word: as it is or without its ending, and in
+    Japanese."""
+    ways = [(form,), *(tuple(forms(stem)) for stem in stems(text))]
+    own = next((way for way in ways if _all_held(lexical, way)), None)
+    said = [tuple(_short_forms(term)) for term in in_japanese(text)]
+    found: list[Alternative] = [(own, 1.0)] if own else []
+    return found + [(way, _SYNONYM_WEIGHT) for way in said if _all_held(lexical, way)]
+
+
+def _all_held(lexical: LexicalIndex, way: Sequence[str]) -> bool:
+    return bool(way) and all(lexical.holds(word_key(word)) for word in way)
 
 
 def _redundant(words: Sequence[Word], lexical: LexicalIndex) -> set[str]:

@@ -20,6 +20,9 @@ from index.normalize import fold
         ("SLAは何の略ですか", "expansion"),
         ("CRIの正式名称は？", "expansion"),
         ("What does SLA stand for?", "expansion"),
+        ("Which year was it founded?", "time"),
+        ("What made them stop?", "reason"),
+        ("How often is it renewed?", "number"),
         ("申請の方法を教えて", None),
     ],
 )

@@ -22,6 +22,7 @@ FLOORS = {
         ("index", "index.records", "index.errors"),
         (
             "index.normalize",
+            "index.english",
             "index.words",
             "index.split",
             "index.parts",

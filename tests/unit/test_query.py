@@ -213,3 +213,33 @@ def test_any_question_can_be_understood(
     scores = lexical.score(query.groups)
     assert scores.shape == (len(TEXTS),)
     assert (scores >= 0).all()
+
+
+def test_what_an_english_question_says_is_looked_for_in_japanese(lexical: LexicalIndex) -> None:
+    query = understand("Who developed Podman with containers?", lexical, Synonyms())
+    assert accepts(query, "開発")
+    assert accepts(query, "コンテナ")
+    assert query.unknown_share() == 0.0
+
+
+def test_the_function_words_of_an_english_question_are_left_out(lexical: LexicalIndex) -> None:
+    query = understand("What is the support that Ubuntu has?", lexical, Synonyms())
+    assert query.words == ("サポート", "ubuntu")
+
+
+def test_a_name_that_no_document_holds_is_missed_in_english_too(lexical: LexicalIndex) -> None:
+    assert understand("Who developed Grafana?", lexical, Synonyms()).unknown_share() > 0.3
+
+
+def test_a_misspelt_name_is_found_in_an_english_question(lexical: LexicalIndex) -> None:
+    assert accepts(understand("When was contanierd released?", lexical, Synonyms()), "containerd")
+
+
+def test_an_english_question_of_function_words_alone_is_understood(lexical: LexicalIndex) -> None:
+    query = understand("What is it?", lexical, Synonyms())
+    assert query.words == ()
+    assert query.coverage(query.present(terms("何ですか").keys)) == 0.0
+
+
+def test_latin_words_of_a_japanese_question_are_all_asked(lexical: LexicalIndex) -> None:
+    assert accepts(understand("DockerfileのFROMは何？", lexical, Synonyms()), forms("from")[0])

@@ -14,7 +14,7 @@ from uuid import uuid4
 from bot.cite import cite
 from bot.compose.extractive import Extract, extract, readable
 from bot.confidence import Calibration
-from bot.conversation import points_nowhere, split_questions, with_context
+from bot.conversation import points_nowhere, readings, split_questions
 from bot.errors import BadQuestion, StoreUnavailable
 from bot.messages import answers as messages
 from bot.records import Answer, Citation, Language, Question, Turn
@@ -179,17 +179,22 @@ class Answerer:
         question: Question,
         watch: _Watch,
     ) -> tuple[Extract, float]:
-        """The extract for one question, read in its conversation where it leans on it, and its
-        confidence: 0 for a question about something that was never named."""
-        asked = with_context(text, history) or text
+        """The extract for one question and its confidence: of what it may ask in its conversation,
+        what the documents answer most surely; 0 for one about something that was never named."""
+        found = [self._read(retriever, asked, question, watch) for asked in readings(text, history)]
+        extracted, sure = max(found, key=lambda one: one[1])
+        return extracted, 0.0 if points_nowhere(text, history) else sure
+
+    def _read(
+        self, retriever: Retriever, text: str, question: Question, watch: _Watch
+    ) -> tuple[Extract, float]:
+        """The extract for a question that stands alone, and its confidence."""
         at_least = max(8, question.top_k)
         with watch.stage("retrieve"):
-            search = retriever.explain(asked, at_least, collections=question.collections)
+            search = retriever.explain(text, at_least, collections=question.collections)
         with watch.stage("extract"):
             found = extract(retriever, search, question.top_k)
-        if not found.evidence or points_nowhere(text, history):
-            return found, 0.0
-        return found, self._calibration.probability(found.features)
+        return found, self._calibration.probability(found.features) if found.evidence else 0.0
 
     def _answer(
         self,

@@ -170,6 +170,14 @@ def test_a_follow_up_is_read_in_its_conversation(answerer: Answerer) -> None:
     assert followed.confidence >= alone.confidence
 
 
+def test_a_new_subject_in_a_conversation_is_not_taken_for_the_old_one(answerer: Answerer) -> None:
+    history = (Turn("user", "cgroupとは何ですか？"), Turn("assistant", "…[1]"))
+    alone = answerer.ask(Question("chrootはいつ生まれましたか？"))
+    after = answerer.ask(Question("chrootはいつ生まれましたか？", history=history))
+    assert after.citations[0].quote == alone.citations[0].quote
+    assert after.confidence >= alone.confidence
+
+
 def test_a_stored_conversation_is_remembered(kiku: Kiku) -> None:
     first = Question("chrootとは何ですか？", conversation_id="c1")
     kiku.store.record(first, kiku.answerer.ask(first))

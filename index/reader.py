@@ -21,7 +21,7 @@ FILE = "reader.npz"
 # How many tokens to either side "within a few tokens" reaches: a clause, a sentence, a paragraph.
 REACHES = (3, 15, 63)
 # How sharply a token stands for the part of the question it is most like.
-_SHARPNESS = 12.0
+SHARPNESS = 12.0
 _FAR = -1.0
 _NONE = -10.0
 
@@ -82,7 +82,7 @@ def features(tokens: np.ndarray, weights: np.ndarray, passages: Sequence[np.ndar
     much of the question, by weight and by its weightiest parts, is met within each reach."""
     rows = np.concatenate(passages)
     similarity = tokens @ rows.T  # (q, all tokens)
-    share = np.exp(_SHARPNESS * (similarity - similarity.max(axis=0)))
+    share = np.exp(SHARPNESS * (similarity - similarity.max(axis=0)))
     share /= share.sum(axis=0)
     told = [
         rows * (share.T @ tokens),

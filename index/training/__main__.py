@@ -140,17 +140,43 @@ class Recipe:
         """The joint stage, at the step where it stopped."""
         from tokenizers import Tokenizer
 
+        from index.training.questions import asked_sections
+        from index.training.reading import ReaderNetwork
         from index.training.train import Schedule, Trainer
 
+        student = self.start()
+        made = asked_sections(self.data.sections, random.Random(0))
         trainer = Trainer(
-            self.start(),
+            student,
             Tokenizer.from_file(str(self.tokenizer())),
             self.data,
             Schedule(**changes),  # type: ignore[arg-type]
             self._out / "joint",
+            deceivers=self._deceivers(),
+            manuals=[page for page in made if page.questions],
+            reader=ReaderNetwork.of(self._init or self._out, student.token.out_features),
         )
         trainer.resume()
         return trainer
+
+    def _deceivers(self) -> Any:
+        """Hard negatives by words of passages and of sections, mined once."""
+        import numpy as np
+
+        from index.training.mining import deceivers
+
+        passages, sections = self.data.passages, self.data.sections
+        found = {}
+        for kind, texts, asked in (
+            ("passages", [f"{p.title}\n{p.text}" for p in passages],
+             [[question for question, _ in p.questions[:3]] for p in passages]),
+            ("sections", [s.text for s in sections], [[f"{s.title} {s.heading}"] for s in sections]),
+        ):  # fmt: skip
+            file = self._out / f"deceivers-{kind}.npy"
+            if not file.exists():
+                np.save(file, deceivers(texts, asked))
+            found[kind] = np.load(file)
+        return found
 
     def joint(self, changes: dict[str, float]) -> None:
         """Stage 4."""
@@ -165,7 +191,8 @@ class Recipe:
         et al. 2022, arXiv 2109.01903)."""
         import torch
 
-        from index.training.export import CARD, write_model
+        from index.training.export import CARD, add_reader, write_model
+        from index.training.reading import ReaderNetwork
         from index.training.student import Student
 
         state = torch.load(self._out / "joint" / "state.pt", map_location="cpu", weights_only=True)
@@ -178,6 +205,9 @@ class Recipe:
             }
         )
         write_model(student, self.tokenizer(), CARD.read_text("utf-8"), self._out / "model")
+        reader = ReaderNetwork(student.token.out_features)
+        reader.load_state_dict(state["reader"])
+        add_reader(reader, self._out / "model")
         log.info("wrote %s (step %d)", self._out / "model", state["step"])
 
     def reader(self) -> None:
@@ -185,6 +215,8 @@ class Recipe:
         from index.training import reader as stage
         from index.training.export import add_reader
         from index.training.questions import asked_sections
+        from index.training.reading import ReaderNetwork
+        from index.training.student import TOKEN_DIMENSION
 
         model, home = self._out / "model", self._out / "reading"
         chooser = random.Random(0)
@@ -197,7 +229,8 @@ class Recipe:
         cases += stage.cases_of(
             stage.index_of(manuals, home / "manuals", model), manuals, stage.QUESTIONS
         )
-        add_reader(stage.train_reader(cases, checked), model)
+        network = ReaderNetwork.of(model, TOKEN_DIMENSION)
+        add_reader(stage.train_reader(network, cases, checked), model)
 
     def evaluate(self, model: str, tasks: list[str]) -> None:
         """Stage 7: OUT/evaluation.json."""

@@ -4,15 +4,17 @@ hard: neighbouring passages of an article, sections of one manual, segments of o
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from index.training.noise import QueryNoise
-from index.training.sources import Pair, Section, TrainingData, fold, sentences
+from index.training.sources import Pair, Passage, Section, TrainingData, fold, sentences
 
 CHUNK_CHARACTERS = 230  # about 128 pieces
+SECTION_CHARACTERS = 600
 NEIGHBOURS = 4  # passages that stand together in a batch
 
 
@@ -27,6 +29,7 @@ class Batch:
     positive: list[int] = field(default_factory=list)
     sentence: list[int] = field(default_factory=list)  # part with the answer, -1 when unknown
     ignore: list[tuple[int, int]] = field(default_factory=list)  # neither positive nor negative
+    answers: list[Sequence[str]] = field(default_factory=list)  # in the document's words, if known
     passages: list[int] = field(default_factory=list)  # of each document: its passage's number
 
     def texts(self) -> list[str]:
@@ -46,16 +49,41 @@ def chunks(parts: Sequence[str], limit: int) -> list[list[str]]:
     return gathered
 
 
+def _with_deceivers(
+    numbers: Sequence[int], deceivers: np.ndarray, rng: random.Random
+) -> list[list[int]]:
+    """Each of `numbers` once, in runs of one, its right neighbour and up to four that deceive it."""
+    free = dict.fromkeys(numbers)
+    runs = []
+    for first in rng.sample(numbers, len(numbers)):
+        if first not in free:
+            continue
+        near = [first, first + 1, *deceivers[first].tolist()]
+        runs.append([n for n in dict.fromkeys(near) if n in free][:6])
+        for number in runs[-1]:
+            del free[number]
+    return runs
+
+
 class Batches:
     """An endless, seeded source of batches; its state is one dictionary of numbers.
 
-    `memory` keeps the last sentence vector seen of every passage: from the second epoch on, a
-    batch of passages is half nearest neighbours of its first group (hard negatives that cost no
-    extra encoding).
+    Half of a batch of passages are what deceives its first group (hard negatives that cost no
+    extra encoding): neighbours by words, `deceivers` as `index.training.mining` gives them for each
+    kind, and from the second epoch on by vectors, for which `memory` keeps the last one seen of every
+    passage. Sections stand beside what deceives them and beside their neighbours by turns.
+    `manuals` are sections with questions made of them (`index.training.questions`).
     """
 
     def __init__(
-        self, data: TrainingData, *, seed: int, scale: float = 1.0, memory_size: int = 384
+        self,
+        data: TrainingData,
+        *,
+        seed: int,
+        scale: float = 1.0,
+        memory_size: int = 384,
+        deceivers: Mapping[str, np.ndarray] | None = None,
+        manuals: Sequence[Passage] = (),
     ) -> None:
         self._data = data
         self._seed = seed
@@ -66,7 +94,10 @@ class Batches:
             "passages": self._passages,
             "sections": self._sections,
             "pairs": self._pairs,
+            "manuals": self._manuals,
         }
+        self._manual_pages = manuals
+        self._deceivers = deceivers or {}
         self.position = dict.fromkeys(self._make, (0, 0))  # (epoch, batch)
         self.memory = np.zeros((len(data.passages), memory_size), np.float32)
 
@@ -90,20 +121,29 @@ class Batches:
         rng = random.Random(f"{self._seed}:{kind}:{epoch}")
         if kind == "passages":
             return self._plan_passages(rng, round(8 * self._scale))
-        items: Sequence[Section | Pair] = getattr(self._data, kind)
         by_source: dict[str, list[int]] = {}
-        for number, item in enumerate(items):
-            by_source.setdefault(item.source, []).append(number)
-        size = round((48 if kind == "sections" else 72) * self._scale)
-        run = 8 if kind == "sections" else 2  # neighbours stay together
+        for number, source in enumerate(self._sources(kind)):
+            by_source.setdefault(source, []).append(number)
+        size = round({"sections": 48, "manuals": 32, "pairs": 72}[kind] * self._scale)
+        run = 2 if kind == "pairs" else 8  # neighbours stay together
         plan = []
         for numbers in by_source.values():
-            runs = [numbers[i : i + run] for i in range(0, len(numbers), run)]
+            if kind in self._deceivers and epoch % 2 == 0:
+                runs = _with_deceivers(numbers, self._deceivers[kind], rng)
+            else:
+                runs = [numbers[i : i + run] for i in range(0, len(numbers), run)]
             rng.shuffle(runs)
             flat = [n for r in runs for n in r]
             plan += [flat[i : i + size] for i in range(0, len(flat) - size // 2, size)]
         rng.shuffle(plan)
         return plan
+
+    def _sources(self, kind: str) -> list[str]:
+        """What is mixed in a batch only with its like."""
+        if kind == "manuals":
+            return [page.id.split("/")[0] for page in self._manual_pages]
+        items: Sequence[Section | Pair] = getattr(self._data, kind)
+        return [item.source for item in items]
 
     def _plan_passages(self, rng: random.Random, groups_in_batch: int) -> list[list[int]]:
         count = len(self._data.passages)
@@ -115,6 +155,9 @@ class Batches:
         rng.shuffle(groups)
         centres = np.stack([self.memory[g].mean(0) for g in groups])
         known = bool(np.abs(centres).sum() > 0)
+        group_of = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+        places = np.empty(count, np.int64)
+        places[[n for g in groups for n in g]] = group_of
         free = np.ones(len(groups), bool)
         plan = []
         for first in range(len(groups)):
@@ -122,10 +165,17 @@ class Batches:
                 continue
             chosen = [first]
             free[first] = False
+            half = groups_in_batch // 2
+            if "passages" in self._deceivers:
+                named = self._deceivers["passages"][groups[first]].ravel()
+                met = Counter(places[named[named >= 0]].tolist())
+                near = [g for g, _ in met.most_common() if free[g]]
+                chosen += near[: half // 2 if known else half]
+                free[chosen] = False
             if known:
                 score = np.where(free, centres @ centres[first], -np.inf)
-                near = np.argsort(-score)[: groups_in_batch // 2]
-                chosen += [int(g) for g in near if free[g]]
+                near = np.argsort(-score)[: half + 1 - len(chosen)].tolist()
+                chosen += [g for g in near if free[g]]
                 free[chosen] = False
             rest = [int(g) for g in np.flatnonzero(free)]
             chosen += rng.sample(rest, min(groups_in_batch - len(chosen), len(rest)))
@@ -148,6 +198,18 @@ class Batches:
             batch.passages += [number] * len(pieces)
             for question, answers in passage.questions:
                 self._ask(batch, question, answers, range(first, len(batch.documents)), rng)
+        return batch
+
+    def _manuals(self, numbers: list[int], rng: random.Random) -> Batch:
+        batch = Batch("manuals")
+        for number in numbers:
+            page = self._manual_pages[number]
+            title = f"{page.title}\n" if rng.random() < 0.8 else ""
+            batch.documents.append([title, *sentences(page.text[:SECTION_CHARACTERS])])
+            batch.passages.append(number)
+            at = len(batch.documents) - 1
+            for question, answers in page.questions:
+                self._ask(batch, question, answers, range(at, at + 1), rng)
         return batch
 
     def _ask(
@@ -174,6 +236,7 @@ class Batches:
         batch.queries.append(self._noise(question, rng, strength=0.5))
         batch.positive.append(document)
         batch.sentence.append(part)
+        batch.answers.append(answers)
         batch.ignore += [(row, d) for _, d, _ in places if d != document]
 
     def _sections(self, numbers: list[int], rng: random.Random) -> Batch:

@@ -202,7 +202,6 @@ def _residual(g: GraphWriter, shape: Shape, name: str, inner: str, hidden: str) 
 
 
 def _outputs(g: GraphWriter, hidden: str) -> None:
-    from onnx import TensorProto
 
     # The mean's divisor does not matter: the sum is normalised.
     total = g.add("ReduceSum", hidden, g.constant("[1]", [1]), keepdims=0)

@@ -16,8 +16,11 @@ from index.training.sources import Passage, Section, sentences
 
 PER_SECTION = 2
 
-# What begins so says nothing without the sentence before it.
-_POINTS = re.compile(r"\s*(?:次|以下|これ|それ|ここ|そこ|この|その|以上|上記|[|])")
+# What begins so says nothing without the sentence before it, or is no name.
+_POINTS = re.compile(
+    r"\s*(?:次|以下|これ|それ|ここ|そこ|この|その|以上|上記|また|ただし|たとえば|例えば|なお|さらに|通常|[|])"
+)
+_PARTICLE = re.compile(r"(?:[でにとへも]|から|まで|より)$")
 _NAME = r"[^、。はがをに（）()「」\s][^、。はがを（）()「」]{1,22}?"
 
 
@@ -64,9 +67,14 @@ def questions_on(sentence: str, chooser: random.Random) -> tuple[str, str] | Non
     """(a question, its answer in the sentence's words), None for a sentence of no known shape."""
     for shape in SHAPES:
         found = shape.pattern.match(sentence.strip())
-        if found and not any(map(_POINTS.match, found.groups())):
+        if found and not any(map(_POINTS.match, found.groups())) and _names(found["a"]):
             return chooser.choice(shape.questions).format(**found.groupdict()), found["answer"]
     return None
+
+
+def _names(asked: str) -> bool:
+    """Whether a question can begin with it: `モデルで` cannot."""
+    return not _PARTICLE.search(asked)
 
 
 def asked_sections(sections: Sequence[Section], chooser: random.Random) -> list[Passage]:

@@ -20,24 +20,21 @@ from torch import nn
 
 from index.build import build
 from index.encoder import load_encoder
-from index.reader import REACHES, features
+from index.reader import features
 from index.records import Document, document_id
 from index.retrieve import READ_CANDIDATES, Retriever
+from index.training.reading import NEVER, TAKEN_AWAY, ReaderNetwork, within
 from index.training.sources import SEED, Passage
 
 log = logging.getLogger(__name__)
 
-HEADS = 4
-INNER = 96
 BATCH = 32
-EPOCHS = 6
-RATE = 2e-3
+EPOCHS = 2
+RATE = 1e-3
 PASSAGES = 5_000  # of JaQuAD's, whose questions are asked
 QUESTIONS = 6_000
 MANUALS = 4_000  # sections of manuals that questions are made of
 CHECKED = 1_000  # of the validation passages
-TAKEN_AWAY = 0.25  # share of the questions whose answer is not shown
-DROPOUT = 0.1
 OTHERS = 256  # tokens of a question, besides the right ones, that a step looks at
 
 
@@ -51,40 +48,6 @@ class Case:
     seen: np.ndarray
     right: np.ndarray
     unjudged: np.ndarray
-
-
-class ReaderNetwork(nn.Module):
-    """The network that `index.reader.Reader` computes."""
-
-    def __init__(self, dimension: int) -> None:
-        super().__init__()
-        self.ask = nn.Parameter(torch.randn(HEADS, dimension) * 0.5)
-        self.asked = nn.Parameter(torch.randn(HEADS * dimension, dimension) * 0.05)
-        wide = 3 * dimension + 2 + 2 * len(REACHES)
-        self.inner = nn.Linear(wide, INNER)
-        self.outer = nn.Linear(INNER, 1)
-        self.dropout = nn.Dropout(DROPOUT)
-
-    def forward(self, cases: Sequence[Case]) -> list[torch.Tensor]:
-        """The log odds of every token of every case: (t,) each."""
-        held = []
-        for case in cases:
-            tokens = torch.from_numpy(case.tokens).float()
-            attention = (self.ask @ tokens.T).softmax(-1)
-            wanted = (attention @ tokens).reshape(-1) @ self.asked
-            rows = torch.from_numpy(case.rows).float()
-            held.append(torch.cat([rows, rows * wanted, torch.from_numpy(case.seen).float()], 1))
-        odds = self.outer(self.dropout(self.inner(torch.cat(held)).relu())).squeeze(-1)
-        return list(torch.split(odds, [len(case.rows) for case in cases]))
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """By the names that `Reader` knows them by."""
-        found = {
-            "ask": self.ask, "asked": self.asked, "inner": self.inner.weight.T,
-            "inner_bias": self.inner.bias, "outer": self.outer.weight[0],
-            "outer_bias": self.outer.bias[0],
-        }  # fmt: skip
-        return {name: value.detach().float().numpy() for name, value in found.items()}
 
 
 def index_of(passages: Sequence[Passage], home: Path, model: Path) -> Retriever:
@@ -121,7 +84,7 @@ def _case(retriever: Retriever, question: str, answers: Sequence[str], gold: str
         first, last = search.passages.bounds[row : row + 2]
         held.append(search.passages.vectors[first:last].astype(np.float32) / 127.0)
         places = search.passages.starts[first:last].astype(np.int64) - 1
-        answering = _within(places, hit.chunk.text, answers)
+        answering = within(places, hit.chunk.text, answers)
         nothing = np.zeros_like(answering)
         right.append(answering if hit.document.id == gold else nothing)
         unjudged.append(nothing if hit.document.id == gold else answering)
@@ -135,15 +98,16 @@ def _case(retriever: Retriever, question: str, answers: Sequence[str], gold: str
     )
 
 
-def _within(places: np.ndarray, text: str, answers: Sequence[str]) -> np.ndarray:
-    """Which tokens begin inside one of the answers, wherever these stand in `text`."""
-    inside = np.zeros(len(places), bool)
-    for answer in answers:
-        start = text.find(answer)
-        while answer and start >= 0:
-            inside |= (places >= start) & (places < start + len(answer))
-            start = text.find(answer, start + 1)
-    return inside
+def odds_of(network: ReaderNetwork, cases: Sequence[Case]) -> list[torch.Tensor]:
+    """The log odds of every token of every case: (t,) each."""
+    found = []
+    for case in cases:
+        tokens = torch.from_numpy(case.tokens).float()[None]
+        rows = torch.from_numpy(case.rows).float()[None]
+        seen = torch.from_numpy(case.seen).float()[None]
+        asks = torch.ones(tokens.shape[:2], dtype=torch.bool)
+        found.append(network(tokens, asks, rows, seen)[0])
+    return found
 
 
 def drawn(case: Case, chooser: np.random.Generator) -> tuple[Case, float]:
@@ -166,8 +130,8 @@ def loss_of(
     out = torch.from_numpy(case.unjudged)
     every = odds + torch.where(right, 0.0, stands_for)
     if taken_away or not case.right.any():
-        return nn.functional.softplus(every.masked_fill(out | right, -1e4).logsumexp(0))
-    every = every.masked_fill(out, -1e4)
+        return nn.functional.softplus(every.masked_fill(out | right, NEVER).logsumexp(0))
+    every = every.masked_fill(out, NEVER)
     return torch.logaddexp(every.logsumexp(0), torch.zeros(())) - odds[right].logsumexp(0)
 
 
@@ -176,17 +140,16 @@ def first_right(network: ReaderNetwork, cases: Sequence[Case]) -> float:
     """The share of answerable cases whose likeliest token is part of the answer."""
     network.eval()
     judged = [case for case in cases if case.right.any()]
-    good = [bool(case.right[int(network([case])[0].argmax())]) for case in judged]
+    good = [bool(case.right[int(odds_of(network, [case])[0].argmax())]) for case in judged]
     network.train()
     return float(np.mean(good))
 
 
 def train_reader(
-    cases: Sequence[Case], checked: Sequence[Case], *, epochs: int = EPOCHS
+    network: ReaderNetwork, cases: Sequence[Case], checked: Sequence[Case], *, epochs: int = EPOCHS
 ) -> ReaderNetwork:
-    """A network trained on `cases`; what it reaches on `checked` is logged after every epoch."""
+    """The network trained on `cases`; what it reaches on `checked` is logged after every epoch."""
     torch.manual_seed(0)
-    network = ReaderNetwork(cases[0].rows.shape[1])
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
     steps = epochs * (len(cases) // BATCH + 1)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
@@ -199,7 +162,7 @@ def train_reader(
             shown = [case for case, _ in batch]
             losses = [
                 loss_of(odds, case, taken_away=chooser.random() < TAKEN_AWAY, stands_for=stands_for)
-                for odds, (case, stands_for) in zip(network(shown), batch, strict=True)
+                for odds, (case, stands_for) in zip(odds_of(network, shown), batch, strict=True)
             ]
             loss = torch.stack(losses).mean()
             optimizer.zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from index.parts import part_of_tokens
 from index.training import losses
 from index.training.batches import Batch, Batches
-from index.training.sources import TrainingData
+from index.training.reading import ReaderNetwork, chosen_questions, reading_loss
+from index.training.sources import Passage, TrainingData
 from index.training.student import (
     Encoded,
     Student,
@@ -42,9 +43,10 @@ class Schedule:
 
     steps: int = 700
     warmup: int = 60
-    passages: float = 0.66  # shares of the steps
-    sections: float = 0.26
-    pairs: float = 0.08
+    passages: float = 0.45  # shares of the steps
+    manuals: float = 0.15
+    sections: float = 0.34
+    pairs: float = 0.06
     piece_rate: float = 1e-4
     body_rate: float = 1e-4
     head_rate: float = 1e-3
@@ -58,6 +60,7 @@ class Schedule:
     scale: float = 1.0  # of the batch sizes
     queue: int = 6000  # parts of earlier documents that serve as negatives, for each kind
     final_rate: float = 0.03
+    reading: float = 0.3  # weight of the reader's loss
 
 
 class Queue:
@@ -84,6 +87,10 @@ class Trainer:
         data: TrainingData,
         schedule: Schedule,
         folder: Path,
+        *,
+        deceivers: Mapping[str, np.ndarray] | None = None,
+        manuals: Sequence[Passage] = (),
+        reader: ReaderNetwork | None = None,
     ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.student = student.to(self.device)
@@ -93,7 +100,10 @@ class Trainer:
         self.schedule = schedule
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.batches = Batches(data, seed=schedule.seed, scale=schedule.scale)
+        self.batches = Batches(
+            data, seed=schedule.seed, scale=schedule.scale, deceivers=deceivers, manuals=manuals
+        )
+        self.reader = (reader or ReaderNetwork(student.token.out_features)).to(self.device)
         size = student.body.config.hidden_size
         self.queues = {
             kind: Queue(schedule.queue, size, self.device) for kind in ("passages", "sections")
@@ -101,6 +111,7 @@ class Trainer:
         self.average = {k: v.detach().clone() for k, v in student.state_dict().items()}
         pieces = list(student.body.embeddings.word_embeddings.parameters())
         heads = [*student.token.parameters(), *student.weight.parameters(), self.scale]
+        heads += self.reader.parameters()
         taken = {id(p) for p in (*pieces, *heads)}
         body = [p for p in student.parameters() if id(p) not in taken]
         self.optimizer = torch.optim.AdamW(
@@ -127,7 +138,7 @@ class Trainer:
         limit = s.query_limit if batch.kind != "pairs" else 96
         query_ids = tokenizer_ids(self.tokenizer, batch.queries, limit)
         encodings = self.tokenizer.encode_batch(batch.texts())
-        document_ids, sentence_of, part_of = [], [], []
+        document_ids, sentence_of, part_of, begun = [], [], [], []
         for text, encoding, parts in zip(batch.texts(), encodings, batch.documents, strict=True):
             ids = encoding.ids
             ends = np.cumsum([len(p) for p in parts])
@@ -137,6 +148,7 @@ class Trainer:
                 ids = [*ids[: s.document_limit - 1], ids[-1]]
             document_ids.append(ids)
             sentence_of.append(owner[: len(ids)])
+            begun.append(starts[: len(ids)])
             part_of.append(part_of_tokens(text, starts[: len(ids)]))
         with torch.autocast(self.device.type, torch.bfloat16):
             queries = self.student.encode(query_ids)
@@ -156,8 +168,11 @@ class Trainer:
             "late": losses.contrast(late, positive, ignore),
             "imitate": 0.5 * losses.imitate(dense, late, ignore),
         }
-        if batch.kind == "passages":
+        if batch.kind in ("passages", "manuals"):
             told["sentence"] = 0.5 * self._sentence_loss(batch, queries, documents, sentence_of)
+            asked = chosen_questions(batch, begun, late.detach(), self.step)
+            told["reading"] = s.reading * reading_loss(self.reader, queries, documents, asked)
+        if batch.kind == "passages":
             self.batches.remember(batch, documents.vectors.detach().cpu().numpy())
         if batch.kind in self.queues:
             self.queues[batch.kind].add(documents, batch.passages)
@@ -210,7 +225,9 @@ class Trainer:
         """Train to the end of the schedule, saving and validating on the way."""
         s = self.schedule
         (self.folder / "schedule.json").write_text(json.dumps(asdict(s), indent=1))
-        shares = {"passages": s.passages, "sections": s.sections, "pairs": s.pairs}
+        shares = {
+            "passages": s.passages, "sections": s.sections, "pairs": s.pairs, "manuals": s.manuals,
+        }  # fmt: skip
         seen, began, clock = 0, time.monotonic(), time.monotonic()
         while self.step < s.steps:
             batch = self.batches.next(self.step, shares)
@@ -221,6 +238,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(self.reader.parameters(), 1.0)
             for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * self._factor()
             self.optimizer.step()
@@ -269,6 +287,7 @@ class Trainer:
             "student": self.student.state_dict(),
             "average": self.average,
             "scale": self.scale.detach(),
+            "reader": self.reader.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "position": self.batches.position,
             "memory": torch.from_numpy(self.batches.memory),
@@ -285,6 +304,7 @@ class Trainer:
         self.average = state["average"]
         with torch.no_grad():
             self.scale.copy_(state["scale"])
+        self.reader.load_state_dict(state["reader"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         self.batches.position = {k: tuple(v) for k, v in state["position"].items()}

@@ -67,7 +67,7 @@ def test_standing_adds_up_odds_and_stays_within_bounds() -> None:
 def network():  # type: ignore[no-untyped-def]
     import torch
 
-    from index.training.reader import ReaderNetwork
+    from index.training.reading import ReaderNetwork
 
     torch.manual_seed(3)
     return ReaderNetwork(DIMENSION)
@@ -102,6 +102,8 @@ def case(seed: int):  # type: ignore[no-untyped-def]
 def test_the_reader_computes_what_was_trained(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from index.training.export import add_reader
+    from index.training.reader import odds_of
+    from index.training.reading import ReaderNetwork
 
     (tmp_path / "digests.json").write_text("{}")
     trained = network()
@@ -111,7 +113,9 @@ def test_the_reader_computes_what_was_trained(tmp_path: Path) -> None:
     reader = Reader.open(tmp_path)
     assert reader is not None
     shown, weights, passages = case(4)
-    theirs = trained([shown])[0].detach().numpy()
+    theirs = odds_of(trained, [shown])[0].detach().numpy()
+    again = odds_of(ReaderNetwork.of(tmp_path, DIMENSION).eval(), [shown])[0].detach().numpy()
+    np.testing.assert_allclose(again, theirs, atol=1e-5)
     ours = np.concatenate(reader.read(shown.tokens, weights, passages))
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
@@ -123,7 +127,7 @@ def test_a_reader_learns_what_is_asked_for_and_where() -> None:
     cases = [case(seed)[0] for seed in range(400)]
     checked = [case(seed)[0] for seed in range(1000, 1060)]
     before = first_right(network(), checked)
-    after = first_right(train_reader(cases, checked, epochs=15), checked)
+    after = first_right(train_reader(network(), cases, checked, epochs=15), checked)
     assert after > max(0.9, before)
 
 
@@ -137,3 +141,70 @@ def test_an_answer_that_is_not_shown_is_not_found() -> None:
     assert loss_of(-sure, shown, taken_away=False) > 5
     assert loss_of(sure, shown, taken_away=True) < 0.01  # the right token cannot be seen
     assert loss_of(-sure, shown, taken_away=True) > 5
+
+
+def padded(arrays: list[np.ndarray], wide: int):  # type: ignore[no-untyped-def]
+    """Arrays (tᵢ, d) as one tensor (n, wide, d), and which of its rows are real."""
+    import torch
+
+    told = torch.zeros(len(arrays), wide, DIMENSION)
+    real = torch.zeros(len(arrays), wide, dtype=torch.bool)
+    for place, array in enumerate(arrays):
+        told[place, : len(array)] = torch.from_numpy(array)
+        real[place, : len(array)] = True
+    return told, real
+
+
+def test_what_is_seen_in_training_is_what_is_seen_in_serving() -> None:
+    torch = pytest.importorskip("torch")
+    from index.training import reading
+
+    questions = [unit(5), unit(8, seed=4)]
+    shares = [weights_of(5), weights_of(8)]
+    passages = [[unit(90, seed=1), unit(33, seed=2)], [unit(12, seed=5), unit(70, seed=6)]]
+    tokens, asks = padded(questions, 9)
+    weights = torch.zeros(2, 9)
+    for place, share in enumerate(shares):
+        weights[place, : len(share)] = torch.from_numpy(share)
+    rows, real = padded([p for held in passages for p in held], 90)
+    rows, real = rows.view(2, 2, 90, -1), real.view(2, 2, 90)
+    theirs = reading.features(tokens, asks, weights, rows, real)
+    for number, held in enumerate(passages):
+        ours = features(questions[number], shares[number], held)
+        told = torch.cat([theirs[number, k, : len(p)] for k, p in enumerate(held)])
+        np.testing.assert_allclose(ours, told.numpy(), atol=1e-5)
+
+
+def test_the_reading_loss_runs_on_into_the_tokens_and_wants_the_answer() -> None:
+    torch = pytest.importorskip("torch")
+    from torch.nn import functional as F
+
+    from index.training import reading
+    from index.training.batches import Batch
+    from index.training.student import Encoded
+
+    batch = Batch(
+        "passages", ["いつ"], [["", "昔の話。", "それは1853年。"], ["", "1853年と別の話。"]]
+    )
+    batch.positive, batch.sentence, batch.answers = [0], [2], [("1853年",)]
+    begun = [np.arange(13), np.arange(10)]  # a token a letter
+    asked = reading.chosen_questions(batch, begun, torch.zeros(1, 2), step=0)
+    assert asked.right[0, 0].nonzero().flatten().tolist() == list(range(7, 12))
+    assert asked.unjudged[0, 1].nonzero().flatten().tolist() == list(range(5))
+    assert not asked.right[0, 1].any()
+
+    def encoded(count: int, wide: int) -> Encoded:
+        tokens = F.normalize(torch.randn(count, wide, DIMENSION), dim=-1).requires_grad_()
+        mask = torch.ones(count, wide, dtype=torch.bool)
+        nothing = torch.zeros(count, 0)
+        return Encoded(nothing, tokens, torch.ones(count, wide), mask, nothing, mask)
+
+    queries, documents, reader = encoded(1, 3), encoded(2, 13), network()
+    shown = reading.Asked(asked.queries, asked.documents, asked.right, asked.unjudged, torch.tensor([False]))  # fmt: skip # noqa: E501
+    loss = reading.reading_loss(reader, queries, documents, shown)
+    loss.backward()
+    assert queries.tokens.grad is not None
+    assert queries.tokens.grad.abs().sum() > 0
+    with torch.no_grad():
+        documents.tokens -= 5 * documents.tokens.grad
+        assert reading.reading_loss(reader.eval(), queries, documents, shown) < loss

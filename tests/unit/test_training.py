@@ -218,6 +218,24 @@ def test_remembered_neighbours_share_a_batch() -> None:
     assert np.mean(alike) > 0.6
 
 
+def test_what_deceives_by_words_shares_a_batch() -> None:
+    from index.training.mining import KEPT, deceivers
+
+    texts = [f"{'東西南北'[i % 4]}の{'城山川橋'[i // 4 % 4]}についての文{i}。" for i in range(32)]
+    found = deceivers(texts, [[text] for text in texts])
+    assert found.shape == (32, KEPT)
+    assert not any(number in row for number, row in enumerate(found.tolist()))
+    assert all(row[0] % 16 == number % 16 for number, row in enumerate(found.tolist()))
+    data = _data()
+    own = np.arange(60)
+    far = np.stack([(own + 30) % 60, *[np.full(60, -1)] * 5], axis=1)
+    from index.training.batches import Batches
+
+    batches = Batches(data, seed=3, scale=0.25, deceivers={"sections": far})
+    batch = batches.next(0, {"sections": 1.0})
+    assert sum((number + 30) % 60 in batch.passages for number in batch.passages) > 4  # by chance 2
+
+
 # The network and its losses
 
 
@@ -387,7 +405,9 @@ def test_training_stops_and_goes_on(tmp_path: Path) -> None:
 
     def trainer(steps: int) -> Trainer:
         schedule = Schedule(steps=steps, warmup=1, scale=0.25, save_every=2, validate_every=99)
-        return Trainer(_tiny_student(), tokenizer, data, schedule, tmp_path / "run")
+        manuals = [Passage(f"a/{p.id}", "題", p.text, p.questions) for p in data.passages]
+        folder = tmp_path / "run"
+        return Trainer(_tiny_student(), tokenizer, data, schedule, folder, manuals=manuals)
 
     trainer(2).run()
     second = trainer(4)
@@ -552,6 +572,8 @@ def _lines(path: Path, records: list[dict[str, object]]) -> None:
         ("イメージを作るには、build コマンドを実行します。", "イメージを作る", "build コマンドを実行します"),
         ("接続できない場合は、設定を確かめてください。", "接続できない場合", "設定を確かめてください"),
         ("これは、次の章で説明するコマンドの例です。", "", ""),
+        ("STA モデルでは、呼び出しがメッセージとして届けられるものです。", "", ""),
+        ("または、管理ツールから設定の画面を開くこともできるようです。", "", ""),
         ("どの形でもない文。", "", ""),
     ],
 )  # fmt: skip

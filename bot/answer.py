@@ -24,6 +24,7 @@ from index.retrieve import Retriever
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 _LONGEST_CONVERSATION_ID = 200
 _REMEMBERED_TURNS = 12
+_UNHEARD_OF = 0.5  # of a question, by weight, in words that no document holds
 
 
 class Memory(Protocol):
@@ -181,8 +182,15 @@ class Answerer:
     ) -> tuple[Extract, float]:
         """The extract for one question and its confidence: of what it may ask in its conversation,
         what the documents answer most surely; 0 for one about something that was never named."""
-        found = [self._read(retriever, asked, question, watch) for asked in readings(text, history)]
-        extracted, sure = max(found, key=lambda one: one[1])
+        found = {
+            asked: self._read(retriever, asked, question, watch)
+            for asked in readings(text, history)
+        }
+        alone = found.get(text)
+        # What no document has heard of is a new subject, which the topic before must not answer.
+        if alone and alone[0].features.get("unknown", 0.0) > _UNHEARD_OF:
+            found = {text: alone}
+        extracted, sure = max(found.values(), key=lambda one: one[1])
         return extracted, 0.0 if points_nowhere(text, history) else sure
 
     def _read(

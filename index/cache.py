@@ -6,8 +6,10 @@ it costs time and nothing else.
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -68,18 +70,8 @@ class Cache:
         self._giving = giving
         self._given: dict[str, list[Row]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._database = _opened(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # a disk that is full or read-only, not a damaged file
-            for part in (
-                path,
-                path.with_name(f"{path.name}-wal"),
-                path.with_name(f"{path.name}-shm"),
-            ):
-                part.unlink(missing_ok=True)
-            self._database = _opened(path)
+        with _alone_in(path.parent):
+            self._database = _opened_or_new(path)
         self._used: dict[str, set[bytes]] = {"words": set(), "embeddings": set()}
 
     def words(self, maker: str, texts: Sequence[str]) -> list[Terms] | None:
@@ -178,6 +170,31 @@ class Cache:
         """Saves and closes."""
         self._database.commit()
         self._database.close()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time: half made by one, a cache looks damaged to the next, who would remove it."""
+    import fcntl
+
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def _opened_or_new(path: Path) -> sqlite3.Connection:
+    """The cache; an empty one in the place of one that is damaged or of another version."""
+    try:
+        return _opened(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # a disk that is full or read-only, not a damaged file
+        for end in ("", "-wal", "-shm"):
+            path.with_name(f"{path.name}{end}").unlink(missing_ok=True)
+        return _opened(path)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -223,7 +223,7 @@ def test_a_model_is_heard_by_openai_clients_too(written: str, llm: FakeLlm) -> N
             if text:
                 go_on.set()  # the sentence came while the model was still writing
     assert text.startswith(f"{quote}[1]。\n\n[1] [")
-    assert "99" not in text
+    assert "[99]" not in text
 
 
 def test_a_model_that_breaks_off_is_completed_by_the_quotes(written: str, llm: FakeLlm) -> None:

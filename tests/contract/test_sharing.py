@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
+import numpy as np
 import pytest
 
 from index.build import build_sources
+from index.cache import Cache, Embedding
 from index.engines.postgres_cache import PostgresEmbeddings
 from index.generation import current_generation
 from index.retrieve import Retriever
@@ -96,3 +99,24 @@ def test_processes_of_one_machine_share_its_cache(
     assert report.embedded == 0
     assert sum(one.encoded for one in encoders) == report.chunks
     assert current_generation(tmp_path).name == report.generation
+
+
+def test_processes_that_begin_at_once_make_one_cache(tmp_path: Path) -> None:
+    embedding = Embedding(np.ones((1, 4), np.float16), np.zeros((0, 4), np.int8), np.zeros(0, np.uint16))  # fmt: skip
+    for attempt in range(20):
+        path = tmp_path / str(attempt) / "cache.sqlite"
+        path.parent.mkdir()
+        begin = Barrier(4)
+
+        def put(number: int, path: Path = path, begin: Barrier = begin) -> None:
+            begin.wait()
+            cache = Cache(path)
+            cache.put_embedding("encoder", f"text {number}", embedding)
+            cache.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(put, range(4)))
+        cache = Cache(path)
+        found = cache.embeddings("encoder", [f"text {number}" for number in range(4)], 4)
+        cache.close()
+        assert all(one is not None for one in found)

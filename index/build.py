@@ -19,7 +19,7 @@ from index.arrays import save_array, segments
 from index.cache import CACHE, Cache, SharedEmbeddings
 from index.embedding import Taken, identity, passage_context, write_vectors
 from index.errors import KikuError, SourceError
-from index.generation import COLLECTIONS, Generation, Manifest, file_digest
+from index.generation import COLLECTIONS, Generation, Manifest, file_digests
 from index.lexical import analyzer_version, with_grams, word_terms
 from index.lexical_writer import LexicalWriter
 from index.reading import RECORDS, Previous, compare, read
@@ -204,6 +204,7 @@ def _finish(
     finally:
         cache.close()
         records.close()
+    written = sorted(folder.iterdir())
     manifest = Manifest(
         id=folder.name.removeprefix(".building-"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -219,7 +220,8 @@ def _finish(
         words=maker,
         code=code_digest(),
         files={
-            path.name: (path.stat().st_size, file_digest(path)) for path in sorted(folder.iterdir())
+            path.name: (path.stat().st_size, digest)
+            for path, digest in zip(written, file_digests(written), strict=True)
         },
     )
     manifest.write(folder)

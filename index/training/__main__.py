@@ -141,7 +141,7 @@ class Recipe:
         from tokenizers import Tokenizer
 
         from index.training.questions import asked_sections
-        from index.training.reading import ReaderNetwork
+        from index.training.reader_network import ReaderNetwork
         from index.training.train import Schedule, Trainer
 
         student = self.start()
@@ -152,18 +152,18 @@ class Recipe:
             self.data,
             Schedule(**changes),  # type: ignore[arg-type]
             self._out / "joint",
-            deceivers=self._deceivers(),
+            hard_negatives=self._hard_negatives(),
             manuals=[page for page in made if page.questions],
             reader=ReaderNetwork.of(self._init or self._out, student.token.out_features),
         )
         trainer.resume()
         return trainer
 
-    def _deceivers(self) -> Any:
+    def _hard_negatives(self) -> Any:
         """Hard negatives by words of passages and of sections, mined once."""
         import numpy as np
 
-        from index.training.mining import deceivers
+        from index.training.mining import hard_negatives
 
         passages, sections = self.data.passages, self.data.sections
         found = {}
@@ -172,9 +172,9 @@ class Recipe:
              [[question for question, _ in p.questions[:3]] for p in passages]),
             ("sections", [s.text for s in sections], [[f"{s.title} {s.heading}"] for s in sections]),
         ):  # fmt: skip
-            file = self._out / f"deceivers-{kind}.npy"
+            file = self._out / f"hard-negatives-{kind}.npy"
             if not file.exists():
-                np.save(file, deceivers(texts, asked))
+                np.save(file, hard_negatives(texts, asked))
             found[kind] = np.load(file)
         return found
 
@@ -192,7 +192,7 @@ class Recipe:
         import torch
 
         from index.training.export import CARD, add_reader, write_model
-        from index.training.reading import ReaderNetwork
+        from index.training.reader_network import ReaderNetwork
         from index.training.student import Student
 
         state = torch.load(self._out / "joint" / "state.pt", map_location="cpu", weights_only=True)
@@ -215,7 +215,7 @@ class Recipe:
         from index.training import reader as stage
         from index.training.export import add_reader
         from index.training.questions import asked_sections
-        from index.training.reading import ReaderNetwork
+        from index.training.reader_network import ReaderNetwork
         from index.training.student import TOKEN_DIMENSION
 
         model, home = self._out / "model", self._out / "reading"

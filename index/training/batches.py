@@ -49,8 +49,8 @@ def chunks(parts: Sequence[str], limit: int) -> list[list[str]]:
     return gathered
 
 
-def _with_deceivers(
-    numbers: Sequence[int], deceivers: np.ndarray, rng: random.Random
+def _with_hard_negatives(
+    numbers: Sequence[int], hard_negatives: np.ndarray, rng: random.Random
 ) -> list[list[int]]:
     """Each of `numbers` once, in runs of one, its right neighbour and up to four that deceive it."""
     free = dict.fromkeys(numbers)
@@ -58,7 +58,7 @@ def _with_deceivers(
     for first in rng.sample(numbers, len(numbers)):
         if first not in free:
             continue
-        near = [first, first + 1, *deceivers[first].tolist()]
+        near = [first, first + 1, *hard_negatives[first].tolist()]
         runs.append([n for n in dict.fromkeys(near) if n in free][:6])
         for number in runs[-1]:
             del free[number]
@@ -69,7 +69,7 @@ class Batches:
     """An endless, seeded source of batches; its state is one dictionary of numbers.
 
     Half of a batch of passages are what deceives its first group (hard negatives that cost no
-    extra encoding): neighbours by words, `deceivers` as `index.training.mining` gives them for each
+    extra encoding): neighbours by words, `hard_negatives` as `index.training.mining` gives them for each
     kind, and from the second epoch on by vectors, for which `memory` keeps the last one seen of every
     passage. Sections stand beside what deceives them and beside their neighbours by turns.
     `manuals` are sections with questions made of them (`index.training.questions`).
@@ -82,7 +82,7 @@ class Batches:
         seed: int,
         scale: float = 1.0,
         memory_size: int = 384,
-        deceivers: Mapping[str, np.ndarray] | None = None,
+        hard_negatives: Mapping[str, np.ndarray] | None = None,
         manuals: Sequence[Passage] = (),
     ) -> None:
         self._data = data
@@ -97,7 +97,7 @@ class Batches:
             "manuals": self._manuals,
         }
         self._manual_pages = manuals
-        self._deceivers = deceivers or {}
+        self._hard_negatives = hard_negatives or {}
         self.position = dict.fromkeys(self._make, (0, 0))  # (epoch, batch)
         self.memory = np.zeros((len(data.passages), memory_size), np.float32)
 
@@ -128,8 +128,8 @@ class Batches:
         run = 2 if kind == "pairs" else 8  # neighbours stay together
         plan = []
         for numbers in by_source.values():
-            if kind in self._deceivers and epoch % 2 == 0:
-                runs = _with_deceivers(numbers, self._deceivers[kind], rng)
+            if kind in self._hard_negatives and epoch % 2 == 0:
+                runs = _with_hard_negatives(numbers, self._hard_negatives[kind], rng)
             else:
                 runs = [numbers[i : i + run] for i in range(0, len(numbers), run)]
             rng.shuffle(runs)
@@ -166,8 +166,8 @@ class Batches:
             chosen = [first]
             free[first] = False
             half = groups_in_batch // 2
-            if "passages" in self._deceivers:
-                named = self._deceivers["passages"][groups[first]].ravel()
+            if "passages" in self._hard_negatives:
+                named = self._hard_negatives["passages"][groups[first]].ravel()
                 met = Counter(places[named[named >= 0]].tolist())
                 near = [g for g, _ in met.most_common() if free[g]]
                 chosen += near[: half // 2 if known else half]

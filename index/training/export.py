@@ -14,7 +14,7 @@ import numpy as np
 
 from index.encoder import DIGESTS, GRAPH, INT8_GRAPH, MAX_TOKENS
 from index.reader import FILE as READER
-from index.training.reading import ReaderNetwork
+from index.training.reader_network import ReaderNetwork
 from index.training.student import HEAD_FILE, Student
 
 CARD = Path(__file__).with_name("model_card.md")

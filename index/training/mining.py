@@ -21,7 +21,7 @@ FOUND = 8  # texts looked at for each question
 KEPT = 6
 
 
-def deceivers(texts: Sequence[str], asked: Sequence[Sequence[str]]) -> np.ndarray:
+def hard_negatives(texts: Sequence[str], asked: Sequence[Sequence[str]]) -> np.ndarray:
     """int32 (texts, KEPT): the numbers of the texts that BM25 ranks highest for what each text is
     `asked`, besides itself, the most frequent first; −1 where there are fewer."""
     nothing = terms("")

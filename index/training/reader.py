@@ -23,7 +23,7 @@ from index.encoder import load_encoder
 from index.reader import features
 from index.records import Document, document_id
 from index.retrieve import READ_CANDIDATES, Retriever
-from index.training.reading import NEVER, TAKEN_AWAY, ReaderNetwork, within
+from index.training.reader_network import NEVER, TAKEN_AWAY, ReaderNetwork, within
 from index.training.sources import SEED, Passage
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from index.parts import part_of_tokens
 from index.training import losses
 from index.training.batches import Batch, Batches
-from index.training.reading import ReaderNetwork, chosen_questions, reading_loss
+from index.training.reader_network import ReaderNetwork, chosen_questions, reading_loss
 from index.training.sources import Passage, TrainingData
 from index.training.student import (
     Encoded,
@@ -88,7 +88,7 @@ class Trainer:
         schedule: Schedule,
         folder: Path,
         *,
-        deceivers: Mapping[str, np.ndarray] | None = None,
+        hard_negatives: Mapping[str, np.ndarray] | None = None,
         manuals: Sequence[Passage] = (),
         reader: ReaderNetwork | None = None,
     ) -> None:
@@ -101,7 +101,11 @@ class Trainer:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.batches = Batches(
-            data, seed=schedule.seed, scale=schedule.scale, deceivers=deceivers, manuals=manuals
+            data,
+            seed=schedule.seed,
+            scale=schedule.scale,
+            hard_negatives=hard_negatives,
+            manuals=manuals,
         )
         self.reader = (reader or ReaderNetwork(student.token.out_features)).to(self.device)
         size = student.body.config.hidden_size

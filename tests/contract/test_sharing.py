@@ -102,7 +102,8 @@ def test_processes_of_one_machine_share_its_cache(
 
 
 def test_processes_that_begin_at_once_make_one_cache(tmp_path: Path) -> None:
-    embedding = Embedding(np.ones((1, 4), np.float16), np.zeros((0, 4), np.int8), np.zeros(0, np.uint16))  # fmt: skip
+    none = np.zeros((0, 4), np.int8), np.zeros(0, np.uint16)
+    embedding = Embedding(np.ones((1, 4), np.float16), *none)
     for attempt in range(20):
         path = tmp_path / str(attempt) / "cache.sqlite"
         path.parent.mkdir()

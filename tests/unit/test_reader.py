@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from index.reader import REACHES, Reader, features, standing
+
+if TYPE_CHECKING:
+    import torch
 
 DIMENSION = 16
 
@@ -67,7 +72,7 @@ def test_standing_adds_up_odds_and_stays_within_bounds() -> None:
 def network():  # type: ignore[no-untyped-def]
     import torch
 
-    from index.training.reading import ReaderNetwork
+    from index.training.reader_network import ReaderNetwork
 
     torch.manual_seed(3)
     return ReaderNetwork(DIMENSION)
@@ -103,7 +108,7 @@ def test_the_reader_computes_what_was_trained(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from index.training.export import add_reader
     from index.training.reader import odds_of
-    from index.training.reading import ReaderNetwork
+    from index.training.reader_network import ReaderNetwork
 
     (tmp_path / "digests.json").write_text("{}")
     trained = network()
@@ -143,7 +148,7 @@ def test_an_answer_that_is_not_shown_is_not_found() -> None:
     assert loss_of(-sure, shown, taken_away=True) > 5
 
 
-def padded(arrays: list[np.ndarray], wide: int):  # type: ignore[no-untyped-def]
+def padded(arrays: list[np.ndarray], wide: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Arrays (tᵢ, d) as one tensor (n, wide, d), and which of its rows are real."""
     import torch
 
@@ -157,7 +162,7 @@ def padded(arrays: list[np.ndarray], wide: int):  # type: ignore[no-untyped-def]
 
 def test_what_is_seen_in_training_is_what_is_seen_in_serving() -> None:
     torch = pytest.importorskip("torch")
-    from index.training import reading
+    from index.training import reader_network as reading
 
     questions = [unit(5), unit(8, seed=4)]
     shares = [weights_of(5), weights_of(8)]
@@ -179,7 +184,7 @@ def test_the_reading_loss_runs_on_into_the_tokens_and_wants_the_answer() -> None
     torch = pytest.importorskip("torch")
     from torch.nn import functional as F
 
-    from index.training import reading
+    from index.training import reader_network as reading
     from index.training.batches import Batch
     from index.training.student import Encoded
 
@@ -200,7 +205,7 @@ def test_the_reading_loss_runs_on_into_the_tokens_and_wants_the_answer() -> None
         return Encoded(nothing, tokens, torch.ones(count, wide), mask, nothing, mask)
 
     queries, documents, reader = encoded(1, 3), encoded(2, 13), network()
-    shown = reading.Asked(asked.queries, asked.documents, asked.right, asked.unjudged, torch.tensor([False]))  # fmt: skip # noqa: E501
+    shown = replace(asked, taken_away=torch.tensor([False]))
     loss = reading.reading_loss(reader, queries, documents, shown)
     loss.backward()
     assert queries.tokens.grad is not None

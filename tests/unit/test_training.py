@@ -219,10 +219,10 @@ def test_remembered_neighbours_share_a_batch() -> None:
 
 
 def test_what_deceives_by_words_shares_a_batch() -> None:
-    from index.training.mining import KEPT, deceivers
+    from index.training.mining import KEPT, hard_negatives
 
     texts = [f"{'東西南北'[i % 4]}の{'城山川橋'[i // 4 % 4]}についての文{i}。" for i in range(32)]
-    found = deceivers(texts, [[text] for text in texts])
+    found = hard_negatives(texts, [[text] for text in texts])
     assert found.shape == (32, KEPT)
     assert not any(number in row for number, row in enumerate(found.tolist()))
     assert all(row[0] % 16 == number % 16 for number, row in enumerate(found.tolist()))
@@ -231,7 +231,7 @@ def test_what_deceives_by_words_shares_a_batch() -> None:
     far = np.stack([(own + 30) % 60, *[np.full(60, -1)] * 5], axis=1)
     from index.training.batches import Batches
 
-    batches = Batches(data, seed=3, scale=0.25, deceivers={"sections": far})
+    batches = Batches(data, seed=3, scale=0.25, hard_negatives={"sections": far})
     batch = batches.next(0, {"sections": 1.0})
     assert sum((number + 30) % 60 in batch.passages for number in batch.passages) > 4  # by chance 2
 

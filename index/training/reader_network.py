@@ -49,11 +49,11 @@ class ReaderNetwork(nn.Module):
         if (folder / FILE).is_file():
             with np.load(folder / FILE) as stored:
                 held = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored}
-            names = {"inner": "inner.weight", "inner_bias": "inner.bias", "outer": "outer.weight", "outer_bias": "outer.bias"}  # fmt: skip # noqa: E501
-            state = {names.get(name, name): value for name, value in held.items()}
-            state["inner.weight"] = state["inner.weight"].T
-            state["outer.weight"] = state["outer.weight"][None]
-            state["outer.bias"] = state["outer.bias"].reshape(1)
+            state = {
+                "ask": held["ask"], "asked": held["asked"],
+                "inner.weight": held["inner"].T, "inner.bias": held["inner_bias"],
+                "outer.weight": held["outer"][None], "outer.bias": held["outer_bias"].reshape(1),
+            }  # fmt: skip
             network.load_state_dict(state)
         return network
 

@@ -41,6 +41,7 @@ from index.split import SplitSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = 10  # passages of a document
+TOGETHER = 256  # passages that are encoded at once
 SHIFT = 0.5  # of the difference that vectors are moved by
 WARM = 50  # questions before the clock starts
 ASKED = 300
@@ -203,15 +204,15 @@ def _encode(rows: list[dict[str, str]], folder: Path) -> None:
     tokens: list[np.ndarray] = []
     starts: list[np.ndarray] = []
     began = time.monotonic()
-    for number, row in enumerate(rows):
-        one = encoder.encode_documents([row["text"]])
-        if not (one.parts and one.tokens and one.offsets):
+    for first in range(0, len(rows), TOGETHER):
+        found = encoder.encode_documents([row["text"] for row in rows[first : first + TOGETHER]])
+        if not (found.parts and found.tokens and found.offsets):
             raise SystemExit("the shipped encoder gives no parts")
-        parts.append(one.parts[0].astype(np.float16))
-        tokens.append(np.rint(one.tokens[0] * 127).astype(np.int8))
-        starts.append(one.offsets[0][:, 0].astype(np.uint16))
-        if number % 5000 == 0:
-            print(f"{time.monotonic() - began:6.0f} s  {number:,} encoded", file=sys.stderr)
+        parts += [one.astype(np.float16) for one in found.parts]
+        tokens += [np.rint(one * 127).astype(np.int8) for one in found.tokens]
+        starts += [one[:, 0].astype(np.uint16) for one in found.offsets]
+        if first % (20 * TOGETHER) == 0:
+            print(f"{time.monotonic() - began:6.0f} s  {first:,} encoded", file=sys.stderr)
     for name, arrays in (("part", parts), ("token", tokens)):
         bounds = np.cumsum([0, *map(len, arrays)])
         np.save(folder / f"{name}_bounds.npy", bounds)

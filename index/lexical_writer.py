@@ -63,12 +63,13 @@ class LexicalWriter:
             for name in ("keys", "bounds", "chunks", "counts")
         }
         bounds = old["bounds"][:]
-        places = np.full(len(ArrayReader(folder / "lexical.lengths.npy")), -1, np.int32)
+        lengths = ArrayReader(folder / "lexical.lengths.npy")[:]
+        places = np.full(len(lengths), -1, np.int32)
         for there, here, count in taken:
             span = len(places[there : there + count])
             places[there : there + span] = np.arange(here, here + span, dtype=np.int32)
+            self._lengths.append((places[there : there + span], lengths[there : there + span]))
             self._rows = max(self._rows, here + count)
-        lengths = np.zeros((self._rows, 2))
         run = self._new_run()
         with (
             run["keys"].open("wb") as keys,
@@ -82,13 +83,8 @@ class LexicalWriter:
                 frequency = np.diff(bounds[first : last + 1])
                 of_key = np.repeat(old["keys"][first:last], frequency)[kept]
                 here, of_chunk = here[kept], old["counts"][start:end][kept].astype(np.float32)
-                lengths += _lengths(of_key, here, of_chunk, self._rows)
                 for file, array in ((keys, of_key), (chunks, here), (counts, of_chunk)):
                     file.write(array.data)
-        everywhere = np.concatenate(
-            [np.arange(here, here + count) for _, here, count in taken] or [np.empty(0, np.int64)]
-        )
-        self._lengths.append((everywhere, lengths[everywhere]))
         self._names.update(*json.loads((folder / NAMES_FILE).read_text(encoding="utf-8")))
 
     def finish(self, collections: np.ndarray | None = None) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from index.errors import EncoderUnavailable
+from index.int8 import int8_weights
 from index.parts import OWN, part_of_tokens
 from index.reader import FILE as READER
 from index.reader import Reader
@@ -30,6 +31,7 @@ from index.reader import Reader
 MODEL = Path(__file__).with_name("model")
 DIGESTS = "digests.json"
 GRAPH = "model.onnx"
+WEIGHTS = "model.safetensors"
 INT8_GRAPH = "model_int8.onnx"  # the same weights, multiplied in int8: twice as fast
 MAX_TOKENS = 384  # [CLS] and [SEP] included; what follows is not seen by the encoder
 MAX_THREADS = 4  # by default: a server stays responsive while it indexes
@@ -127,8 +129,7 @@ class KikuEncoder:
         try:
             self._tokenizer = _open_tokenizer(folder)
             self.reader = Reader.open(folder)
-            graph = INT8_GRAPH if int8 and INT8_GRAPH in digests else GRAPH
-            self._session = _open_graph(folder / graph)
+            self._session = _open_session(folder, int8=int8 and INT8_GRAPH in digests)
         except Exception as error:  # both libraries raise their own bare exceptions
             raise EncoderUnavailable(
                 f"The encoder in {folder} cannot be opened: {error}", hint=_REPAIR
@@ -216,13 +217,18 @@ _DEFAULT = "Leave KIKU_ENCODER empty to use the encoder that ships with Kiku; it
 _REPAIR = "Restore the folder from the repository (or install Kiku again)."
 
 
-def _open_graph(graph: Path) -> Any:
+def _open_session(folder: Path, *, int8: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if int8:
+        given = int8_weights(folder / WEIGHTS)
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in given.values()]
+        options.add_external_initializers(list(given), values)
+    graph = folder / (INT8_GRAPH if int8 else GRAPH)
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 

@@ -6,7 +6,8 @@ weights by offset, so that the model folder holds every weight once.
 
 There are two graphs over the same weights: one in float32, which `tests/unit/test_encoder.py`
 compares with sentence-transformers, and one that multiplies in int8, about twice as fast. The
-latter's weights are quantised when a session starts, by nodes that onnxruntime folds away.
+latter's weights are named only: who opens a session gives them (`index.int8`), since to have
+onnxruntime fold them out of the float16 ones takes four times the memory of all weights.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from index.int8 import scale_of, whole_of
+
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 OPSET = 17
 MICROSOFT = "com.microsoft"
 OUTPUTS = ("vectors", "tokens", "weights", "hidden")
-# Seven bits: with eight, processors without VNNI overflow where two large products meet.
-LARGEST = 63.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,20 @@ class GraphWriter:
             self._known.add(name)
         return name
 
+    def given(self, name: str) -> tuple[str, str]:
+        """The int8 of a weight and its scale, which lie nowhere: see `index.int8`."""
+        from onnx import TensorProto
+
+        outputs, inputs = self._stored[name][1]["shape"]
+        for tensor in (
+            TensorProto(name=whole_of(name), data_type=TensorProto.INT8, dims=[inputs, outputs]),
+            TensorProto(name=scale_of(name), data_type=TensorProto.FLOAT, dims=[outputs]),
+        ):
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="given when a session is opened")
+            self.initializers.append(tensor)
+        return whole_of(name), scale_of(name)
+
     def constant(self, name: str, values: list[int] | list[float], *, scalar: bool = False) -> str:
         from onnx import TensorProto, helper
 
@@ -119,16 +134,12 @@ class GraphWriter:
 
     def linear(self, inner: str, name: str) -> str:
         """`inner` times the layer's weight, plus its bias: in int8 where the graph is so."""
-        weight = self.weight(f"{name}.weight", transposed=True)
-        bias = self.weight(f"{name}.bias")
         if not self._quantized:
+            weight = self.weight(f"{name}.weight", transposed=True)
+            bias = self.weight(f"{name}.bias")
             return self.add("Add", self.add("MatMul", inner, weight), bias)
-        from onnx import TensorProto
-
-        largest = self.add("ReduceMax", self.add("Abs", weight), axes=[0], keepdims=0)
-        scale = self.add("Div", largest, self.constant("largest", [LARGEST], scalar=True))
-        rounded = self.add("Round", self.add("Div", weight, scale))
-        whole = self.add("Cast", rounded, to=TensorProto.INT8)
+        whole, scale = self.given(f"{name}.weight")
+        bias = self.weight(f"{name}.bias")
         return self.add("DynamicQuantizeMatMul", inner, whole, scale, "", bias, domain=MICROSOFT)
 
 

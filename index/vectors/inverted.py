@@ -19,7 +19,7 @@ from index.arrays import ArrayReader, Run, segments
 # Measured against the exact index up to a million passages; see docs/scale.md.
 _LISTS_PER_ROOT = 4  # lists for each √rows
 _TRAINED_ON = 32  # rows for each list
-_BATCH = 65_536  # rows at once
+_BATCH = 16_384  # rows at once
 # Lists that were made for half as many rows, or twice as many, still serve.
 _OUTGROWN = 2.0
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from index import encoder as module
 from index.encoder import (
@@ -25,6 +26,7 @@ from index.encoder import (
     load_encoder,
 )
 from index.errors import EncoderUnavailable
+from index.int8 import int8_weights, scale_of, whole_of
 
 pytestmark = pytest.mark.skipif(
     not (MODEL / "model.onnx").exists(), reason="index/model holds no encoder"
@@ -156,6 +158,26 @@ def test_serving_imports_no_torch() -> None:
 
 def test_the_folder_fits_the_repository() -> None:
     assert sum(f.stat().st_size for f in MODEL.rglob("*") if f.is_file()) <= 60e6
+
+
+def test_eight_bits_stay_near_the_weights(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    name, weight = "encoder.layer.0.output.dense.weight", random.normal(size=(5, 7))
+    others = {"encoder.layer.0.output.dense.bias": np.zeros(5), "embeddings.word.weight": weight}
+    stored = {key: value.astype(np.float16) for key, value in {name: weight, **others}.items()}
+    save_file(stored, tmp_path / "weights.safetensors")
+    given = int8_weights(tmp_path / "weights.safetensors")
+    assert set(given) == {whole_of(name), scale_of(name)}
+    whole, scale = given[whole_of(name)], given[scale_of(name)]
+    assert whole.dtype == np.int8 and np.abs(whole).max(axis=0).tolist() == [63] * 5
+    assert np.abs(whole * scale - stored[name].T).max() <= scale.max() / 2
+
+
+def test_eight_bits_say_what_all_bits_say(encoder: KikuEncoder) -> None:
+    whole = KikuEncoder(MODEL, int8=False)
+    texts = ["Podが起動しないときは、イベントを確かめます。", "コンテナとは何ですか？"]
+    mine, exact = encoder.encode_documents(texts), whole.encode_documents(texts)
+    assert (np.sum(mine.vectors * exact.vectors, axis=1) > 0.99).all()
 
 
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:

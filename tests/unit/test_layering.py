@@ -27,6 +27,7 @@ FLOORS = {
             "index.split",
             "index.parts",
             "index.arrays",
+            "index.int8",
             "index.reader",
         ),
         ("index.encoder",),

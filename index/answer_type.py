@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from index.normalize import fold
+from index.words import people
 
 Kind = Literal["time", "number", "person", "place", "reason", "expansion"]
 
@@ -17,7 +18,8 @@ _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         "time",
         re.compile(
-            r"いつ|時期|期限|期日|何[年月日時]|何世紀|何曜|年号は|\bwhen\b|(?:what|which) (?:year|month|day|date)"
+            r"いつ|時期|期限|期日|何[年月日時]|何世紀|何曜|年号は|日付|(?:公開|発売|リリース|更新|誕生)日"
+            r"|\bwhen\b|(?:what|which) (?:year|month|day|date)"
         ),
     ),
     (
@@ -41,16 +43,22 @@ _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 _COUNTER = re.compile(
     r"何([年月日時分秒人名個件回度歳才点位台本枚冊階円倍割]|世紀|メートル|キロ|グラム|トン|ドル|か月|カ月|ヶ月|週間)"
 )
-_DIGIT = r"[\d一二三四五六七八九十百千万億数]"
 _HOLDS: dict[Kind, re.Pattern[str]] = {
     "expansion": re.compile(r"略|頭文字|正式に?(?:名|は)|\((?:[^()]*、)?[a-z][a-z-]+ [a-z -]+"),
-    "time": re.compile(r"\d+ ?[年月日時]|[一二三四五六七八九十]+[年月日]|世紀|時代|年間|現在|期|\d{4}|頃|初頭"),
-    "number": re.compile(r"\d|[一二三四五六七八九十百千万億兆数両]"),
-    "person": re.compile(r"[ァ-ヺー]{3,}|[A-Za-z]{3,}|氏|さん|者|家|人|[一-龥]{2,}"),
+    "time": re.compile(
+        r"[\d一二三四五六七八九十元]+ ?[年月日時](?:\d+[月日])*(?:\d+日)?"
+        r"|世紀|時代|現在|[初前中後末]?期|\d{4}|頃|初頭"
+    ),
+    "number": re.compile(r"[\d,.]*\d[^\s\d]?|[一二三四五六七八九十百千万億兆数両]+"),
     "place": re.compile(r"[国県都市町村州区島山川湖海港駅]|[ァ-ヺー]{3,}|[A-Za-z]{3,}|[一-龥]{2,}"),
     "reason": re.compile(r"ため|為|ので|から|より|理由|原因|せい|よって|が[、]|because|due to|since"),
 }  # fmt: skip
-
+# What stands for somebody whose name the dictionary does not know.
+_SOMEBODY = re.compile(r"[ァ-ヺー]{4,}|[a-z]{2,} [a-z]{3,}|氏|さん|[者家人員長王帝社団]")
+# What a question says already is no answer to it. (Signs of a reason or a place are no values.)
+_VALUES: frozenset[Kind] = frozenset({"time", "number"})
+# When something was written is not when anything happened.
+_AS_OF = re.compile(r"\d{4}年(?:\d{1,2}月)?(?:\d{1,2}日)?(?:時点|現在)")
 
 _DEFINITION = re.compile(
     r"とは|って(?:何|なに|なん)|(?:何|なに|なん)(?:です|でしょう|なの|だっけ|だろう)?[かの]?[?]?$"
@@ -80,11 +88,28 @@ def expected_kind(question: str) -> Kind | None:
 
 
 def holds_kind(kind: Kind | None, folded: str, question: str = "") -> float:
-    """How well a sentence, folded, holds a thing of that kind: 1 or 0, and 0.5 for a number of
-    something else than is counted in `question` (何人 wants 3人, not 3年). 1 for None."""
+    """How well a sentence, folded, holds a thing of that kind which `question` does not say itself: 1
+    or 0; 0.5 for a number of something else than is counted (何人 wants 3人, not 3年) and for what
+    may be somebody without a known name. 1 for None."""
     if kind is None:
         return 1.0
-    if not _HOLDS[kind].search(folded):
+    asked = fold(question)
+    if kind == "person":
+        if any(name not in asked for name in people(folded)):
+            return 1.0
+        return 0.5 if _SOMEBODY.search(folded) else 0.0
+    text = _AS_OF.sub("", folded) if kind == "time" else folded
+    if kind not in _VALUES:
+        return float(bool(_HOLDS[kind].search(text)))
+    if not _holds_new(_HOLDS[kind], text, asked):
         return 0.0
-    counter = _COUNTER.search(fold(question)) if kind in ("number", "time") else None
-    return 1.0 if counter is None or re.search(rf"{_DIGIT}\s?{counter[1]}", folded) else 0.5
+    counter = _COUNTER.search(asked)
+    counted = (
+        re.compile(rf"[\d,.一二三四五六七八九十百千万億数]+\s?{counter[1]}") if counter else None
+    )
+    return 1.0 if counted is None or _holds_new(counted, text, asked) else 0.5
+
+
+def _holds_new(value: re.Pattern[str], text: str, asked: str) -> bool:
+    """Whether a text holds a value that the question does not."""
+    return any(found[0] not in asked for found in value.finditer(text))

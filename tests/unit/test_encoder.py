@@ -169,7 +169,8 @@ def test_eight_bits_stay_near_the_weights(tmp_path: Path) -> None:
     given = int8_weights(tmp_path / "weights.safetensors")
     assert set(given) == {whole_of(name), scale_of(name)}
     whole, scale = given[whole_of(name)], given[scale_of(name)]
-    assert whole.dtype == np.int8 and np.abs(whole).max(axis=0).tolist() == [63] * 5
+    assert whole.dtype == np.int8
+    assert np.abs(whole).max(axis=0).tolist() == [63] * 5
     assert np.abs(whole * scale - stored[name].T).max() <= scale.max() / 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -67,13 +69,16 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 class ArrayReader:
     """The rows of a `.npy` file of one or two dimensions, read when asked for: a memory map would
-    count every page that was touched as memory of the process."""
+    count every page that was touched, and those around it, as memory of the process. The file stays
+    open, so that it can be read after its name was removed. Safe to share between threads."""
 
     def __init__(self, path: Path) -> None:
         mapped = np.load(path, mmap_mode="r")
-        self._path, self._dtype = path, mapped.dtype
+        self._dtype = mapped.dtype
         self._begins = mapped.offset if isinstance(mapped, np.memmap) else 0
         self.shape: tuple[int, ...] = mapped.shape
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -81,14 +86,16 @@ class ArrayReader:
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Rows in a row, without a step."""
         first, end, _ = rows.indices(len(self))
-        width = int(np.prod(self.shape[1:], dtype=np.int64))
-        read = np.fromfile(
-            self._path,
-            self._dtype,
-            max(0, end - first) * width,
-            offset=self._begins + first * width * self._dtype.itemsize,
-        )
-        return read.reshape(-1, *self.shape[1:])
+        read = np.empty((max(0, end - first), *self.shape[1:]), self._dtype)
+        left = read.reshape(-1).view(np.uint8).data
+        width = int(np.prod(self.shape[1:], dtype=np.int64)) * self._dtype.itemsize
+        place = self._begins + first * width
+        while len(left):  # the system gives no more than 2 GB at once
+            count = os.preadv(self._file, [left], place)
+            if not count:
+                raise EOFError("the file is shorter than its header says")
+            left, place = left[count:], place + count
+        return read
 
 
 # Rows that are as they were in another array: (first there, first here, how many).

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from index.arrays import ArrayReader
 from index.errors import IndexDamaged, IndexMismatch, IndexMissing
 from index.lexical import LexicalIndex, analyzer_version
 from index.records_file import Records
@@ -109,19 +110,22 @@ class TokenVectors:
 
     Tokens of chunk i are rows bounds[i]:bounds[i+1]. `starts` is uint16 (tokens,): where a token
     begins in the chunk's text, plus one; 0 for the tokens of the title line before it.
+
+    A question looks at the tokens of a few dozen chunks, which lie anywhere in the largest file of
+    all: it is read there, not mapped.
     """
 
-    vectors: np.ndarray
+    vectors: np.ndarray | ArrayReader
     bounds: np.ndarray
-    starts: np.ndarray
+    starts: np.ndarray | ArrayReader
 
     @classmethod
     def open(cls, folder: Path) -> TokenVectors:
-        """Maps the three arrays into memory."""
+        """Opens the three files."""
         return cls(
-            np.load(folder / "tokens.vectors.npy", mmap_mode="r"),
+            ArrayReader(folder / "tokens.vectors.npy"),
             np.load(folder / "tokens.bounds.npy", mmap_mode="r"),
-            np.load(folder / "tokens.starts.npy", mmap_mode="r"),
+            ArrayReader(folder / "tokens.starts.npy"),
         )
 
 

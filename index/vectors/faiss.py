@@ -20,7 +20,8 @@ FILES = "vectors.faiss", "vectors.bounds.npy"
 EXACT_UP_TO = 100_000
 # Measured against the exact index up to a million passages; see docs/scale.md.
 _PROBED = 6  # one list of so many is looked into,
-_PROBED_LEAST = 64  # and at least so many lists
+_PROBED_LEAST = 64  # and at least so many lists,
+_PROBED_MOST = 900  # at most so many: twice what finds everything among seven million vectors
 
 
 def _faiss() -> Any:
@@ -37,6 +38,8 @@ class FaissVectors:
     def __init__(self, index: Any, bounds: np.ndarray) -> None:
         self.index = index
         self.bounds = bounds
+        if self.kind == "ivf":
+            index.parallel_mode = 1  # threads share the lists of one question: half of the time
 
     @classmethod
     def build(
@@ -153,7 +156,7 @@ class FaissVectors:
             parameters = faiss.SearchParameters(sel=selector)
         else:
             lists = self.index.nlist
-            probed = max(_PROBED_LEAST, lists // _PROBED)
+            probed = max(_PROBED_LEAST, min(_PROBED_MOST, lists // _PROBED))
             if left <= EXACT_UP_TO:  # few are allowed, and they may lie in any list
                 probed = lists
             parameters = faiss.SearchParametersIVF(nprobe=min(lists, probed), sel=selector)

@@ -10,6 +10,7 @@ import pytest
 
 from index.build import build
 from index.encoder import Encoding
+from index.engines.local import _best
 from index.records import Document, document_id
 from index.retrieve import Mode, Retriever
 from index.split import sentences
@@ -247,3 +248,13 @@ def test_threads_read_the_same_documents(built_home: Path, fake_encoder: FakeEnc
 
     with ThreadPoolExecutor(8) as pool:
         assert all(asked == got for asked, got in pool.map(read, ids))
+
+
+@pytest.mark.parametrize("count", [0, 1, 50, 3000, 10_000, 300_000])
+@pytest.mark.parametrize("levels", [0, 3, 10**6])
+def test_the_best_scores_are_found_however_many_there_are(count: int, levels: int) -> None:
+    """Few levels make many ties, of which the first ones count."""
+    scores = np.random.default_rng(count).integers(0, levels + 1, count).astype(np.float32)
+    wanted = sorted(np.flatnonzero(scores).tolist(), key=lambda place: (-scores[place], place))
+    for k in (0, 1, 32):
+        assert _best(scores, k) == wanted[:k]

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from hashlib import blake2b
 from math import sqrt
 from pathlib import Path
@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from index.normalize import fold
+from index.spelling import Names
 from index.words import forms, inner_names, tokenizer_version
 
 ANALYZER = "words+char1-2/4"
@@ -209,6 +210,11 @@ class LexicalIndex:
         """The chunks of some collections, by their numbers, alone. What it scores, holds and names
         is what an index of nothing else would, and takes no longer for what the others hold."""
         return _Part(self._arrays, self._rows, self._names, collections)
+
+    @cached_property
+    def spellings(self) -> Names:
+        """Its names, to be found by another spelling; made when first asked for."""
+        return Names(self.names)
 
     def run(self, key: int) -> tuple[np.ndarray, np.ndarray]:
         """The chunks that hold a term, int32 (n,), each once, and their scores float32 (n,)."""

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,7 @@ from index.words import words as analyse
 _SYNONYM_WEIGHT = 0.9
 _SPELLING_WEIGHT = 0.8
 _INSTEAD_OF_GRAMS = 1.5
-# Below this similarity (0…100) two names are two things.
-_SPELLING_CUTOFF = 78
-_SOUND_CUTOFF = 84
 _NAME = re.compile(r"[a-z][a-z0-9._-]{3,}|[ァ-ヺー]{3,}")
-_KATAKANA = re.compile(r"[ァ-ヺー]+")
 
 # The words of one way to say a thing, all of them needed, and what a match is worth.
 Alternative = tuple[tuple[str, ...], float]
@@ -217,8 +213,8 @@ def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
         elif lexical.holds(word_key(word)) or not _NAME.fullmatch(word):
             continue
         else:
-            for name, weight in _spellings(word, lexical.names):
-                alternatives[place].append(((name,), weight))
+            for name, alike in lexical.spellings.like(word):
+                alternatives[place].append(((name,), _SPELLING_WEIGHT * alike))
                 spellings.setdefault(word, name)
     replaced = [*(words[place] for place in covered), *spellings]
     grams = _grams(spoken, [found.get(form, form) for form in replaced])
@@ -348,45 +344,3 @@ def _add_synonyms(
 
 def _short_forms(term: str) -> list[str]:
     return [form for form in forms(term) if not is_stop_word(form)]
-
-
-def _spellings(word: str, names: Sequence[str]) -> list[tuple[str, float]]:
-    """Names of the index that a word not in it may be a spelling of, best first, at most three."""
-    from rapidfuzz import fuzz, process
-    from rapidfuzz.distance import OSA
-
-    near = process.extract(
-        word, names, scorer=OSA.normalized_similarity, score_cutoff=_SPELLING_CUTOFF / 100, limit=2
-    )
-    found = [(name, _SPELLING_WEIGHT * score) for name, score, _ in near]
-    sounds = {name: sound(name) for name in names if _is_katakana(name) != _is_katakana(word)}
-    same = process.extract(
-        sound(word), sounds, scorer=fuzz.ratio, score_cutoff=_SOUND_CUTOFF, limit=2
-    )
-    found.extend((name, _SPELLING_WEIGHT * score / 100) for _, score, name in same)
-    return found[:3]
-
-
-def _is_katakana(word: str) -> bool:
-    return bool(_KATAKANA.fullmatch(word))
-
-
-@lru_cache(maxsize=200_000)
-def sound(name: str) -> str:
-    """A rough sound of a Latin or katakana name, the same for docker and ドッカー: its first vowel
-    group kept, the other vowels dropped, consonants that Japanese does not tell apart merged."""
-    if _is_katakana(name):
-        import jaconv
-
-        name = jaconv.kata2alphabet(name.replace("ー", "").replace("ヴ", "ブ"))
-    name = re.sub(r"[^a-z]", "", name)
-    for pattern, replacement in _SOUNDS:
-        name = re.sub(pattern, replacement, name)
-    return name[:2] + re.sub(r"[aiueoyw]", "", name[2:])
-
-
-_SOUNDS = (
-    (r"sh|ch|th|ts", "s"), (r"ph", "f"), (r"c(?=[eiy])", "s"), (r"[cq]", "k"), (r"x", "ks"),
-    (r"l", "r"), (r"v", "b"), (r"j", "z"), (r"er$|or$|ar$|e$", ""), (r"(?<=[aiueo])h", ""),
-    (r"(.)\1+", r"\1"), (r"u$", ""),
-)  # fmt: skip

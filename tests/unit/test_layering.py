@@ -23,6 +23,7 @@ FLOORS = {
         (
             "index.normalize",
             "index.english",
+            "index.spelling",
             "index.words",
             "index.split",
             "index.parts",

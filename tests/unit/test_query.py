@@ -12,12 +12,12 @@ from index.lexical import LexicalIndex, terms, word_key
 from index.query import (
     Query,
     Synonyms,
-    sound,
     understand,
     version_match,
     version_ranges,
     versions,
 )
+from index.spelling import Names, sounds
 from index.words import forms
 
 ROOT = Path(__file__).parents[2]
@@ -189,7 +189,22 @@ def test_a_version_lies_in_a_range_of_the_heading_or_the_text() -> None:
     ],
 )
 def test_names_that_sound_alike(latin: str, katakana: str) -> None:
-    assert sound(latin)[:2] == sound(katakana)[:2]
+    one, other = sounds([latin, katakana])
+    assert one[:2] == other[:2]
+
+
+def test_names_sound_the_same_among_others_as_alone() -> None:
+    names = ["docker", "ドッカー", "メッシ", "ヴェルサイユ", "ウォッチ", "x", "ー"]
+    assert sounds(names) == [sounds([name])[0] for name in names]
+    assert sounds([]) == []
+
+
+def test_a_name_is_found_by_its_letters_and_by_its_sound() -> None:
+    names = Names(["containerd", "kubernetes", "ドッカー", "レッドハット"])
+    assert names.like("contanierd")[0][0] == "containerd"
+    assert names.like("クバネティス")[0][0] == "kubernetes"
+    assert names.like("docker") == [("ドッカー", 1.0)]
+    assert names.like("zzzz") == []
 
 
 @settings(max_examples=40, deadline=None)

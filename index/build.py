@@ -99,7 +99,7 @@ def build_sources(
     Only files that changed are read, and only texts that changed are analysed and embedded. Where
     nothing changed at all, the served generation stays and `changed` is False.
 
-    `vectors` is the kind of the vector index; see `FaissVectors.build`. Raises SourceError when a
+    `vectors` is the kind of the vector index; see `FaissVectors.write`. Raises SourceError when a
     root does not exist, and what `build` raises.
     """
     started = time.monotonic()

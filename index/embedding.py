@@ -73,7 +73,7 @@ def write_vectors(
     kind: str = "auto",
 ) -> int:
     """Embeds every chunk that nobody has embedded yet; how many those were. For `kind` see
-    `FaissVectors.build`."""
+    `FaissVectors.write`."""
     if taken and taken.generation.manifest.encoder != identity(encoder):
         taken = None
     old = _Old.of(taken)
@@ -112,7 +112,7 @@ def write_vectors(
                 progress("encode", stop, chunks)
     owned = np.concatenate([np.zeros(1, np.int64), *counts]).cumsum()
     same = old.vectors(runs, owned) if old else None
-    FaissVectors.build(ArrayReader(new_rows), owned, kind=kind, taken=same).save(folder)
+    FaissVectors.write(folder, ArrayReader(new_rows), owned, kind=kind, taken=same)
     new_rows.unlink()
     if not encoder.token_dimension:
         for path in folder.glob("tokens.*.npy"):
@@ -169,7 +169,7 @@ class _Old:
             (int(bounds[there]), int(owned[here]), int(owned[here + count] - owned[here]))
             for there, here, count in chunks
         ]
-        return TakenVectors(self._vectors.index, runs)
+        return self._vectors.taken(runs)
 
 
 def embed(

@@ -25,7 +25,7 @@ from index.records_file import Records
 from index.vectors.contract import VectorIndex
 from index.vectors.faiss import FaissVectors
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 COLLECTIONS = "collections.npy"
 _REBUILD = "kiku build で作り直してください。"
 # Larger files are checked by size when opened and by digest in `verify`.

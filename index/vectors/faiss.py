@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from index.arrays import ArrayReader, save_array
+from index.arrays import ArrayReader, ArrayWriter, Run, save_array
 from index.errors import IndexDamaged
-from index.vectors.inverted import RowSource, TakenVectors, inverted_lists
+from index.vectors.inverted import RowSource, TakenVectors, inverted_lists, whole_rows
 
 FILES = "vectors.faiss", "vectors.bounds.npy"
+FINE = "vectors.fine.npy"  # of lists; see `index.vectors.inverted`
 # 100,000 × 384 floats take about 10 ms on one core; past that the rows are shared out among lists.
 EXACT_UP_TO = 100_000
 # Measured against the exact index up to a million passages; see docs/scale.md.
 _PROBED = 6  # one list of so many is looked into,
 _PROBED_LEAST = 64  # and at least so many lists,
+_SPARE = 32  # rows that are looked at past those wanted: one byte may have put them too low
 _PROBED_MOST = 900  # at most so many: twice what finds everything among seven million vectors
 
 
@@ -30,69 +32,69 @@ def _faiss() -> Any:
 
 
 class FaissVectors:
-    """Inner-product search over a FAISS index; opened from the two files written by `save`.
+    """Inner-product search over a FAISS index in the files that `write` writes.
 
-    The vectors of passage i are rows bounds[i]:bounds[i + 1] of the FAISS index `index`.
+    The vectors of passage i are rows bounds[i]:bounds[i + 1] of the FAISS index.
     """
 
-    def __init__(self, index: Any, bounds: np.ndarray) -> None:
-        self.index = index
+    def __init__(self, index: Any, bounds: np.ndarray, fine: ArrayReader | None) -> None:
+        self._index = index
+        self._fine = fine
         self.bounds = bounds
         if self.kind == "ivf":
             index.parallel_mode = 1  # threads share the lists of one question: half of the time
 
-    @classmethod
-    def build(
-        cls,
+    @staticmethod
+    def write(
+        folder: Path,
         vectors: np.ndarray | ArrayReader,
         bounds: np.ndarray | None = None,
         *,
         kind: str = "auto",
         taken: TakenVectors | None = None,
-    ) -> FaissVectors:
+    ) -> None:
         """Indexes float32 or float16 (rows, dimension). `kind` is `exact`, `ivf` or `auto` (by the
         rows). Rows that are `taken` from another index come in between, and out of this one just
         as out of that.
 
         `bounds` int64 (passages + 1,) says whose the rows are; without it each is a passage's own.
+        Raises OSError when the files cannot be written.
         """
         source = RowSource(vectors, taken)
         bounds = np.arange(source.rows + 1) if bounds is None else bounds
         if bounds[0] != 0 or bounds[-1] != source.rows or (np.diff(bounds) < 1).any():
             raise ValueError("every vector belongs to a passage, and every passage has a vector")
         if kind_for(source.rows, kind) == "ivf":
-            return cls(inverted_lists(source), bounds)
-        index: Any = _faiss().IndexFlatIP(source.dimension)
-        for _, rows in source.batches():
-            index.add(rows)
-        return cls(index, bounds)
+            with ArrayWriter(folder / FINE, np.int8, source.dimension) as fine:
+                index = inverted_lists(source, fine)
+        else:
+            index = _faiss().IndexFlatIP(source.dimension)
+            for _, rows in source.batches():
+                index.add(rows)
+        _save(index, folder / FILES[0])
+        save_array(folder / FILES[1], bounds.astype(np.int64))
 
     @classmethod
     def open(cls, folder: Path) -> FaissVectors:
-        """Opens what `save` wrote, memory-mapped. Raises IndexDamaged when it cannot be read."""
+        """Opens what `write` wrote, memory-mapped. Raises IndexDamaged when it cannot be read."""
         faiss = _faiss()
-        index, bounds = (folder / name for name in FILES)
-        path = index
+        path = folder / FILES[0]
         try:
-            opened = faiss.read_index(str(index), faiss.IO_FLAG_MMAP_IFC)
-            path = bounds
-            return cls(opened, np.load(bounds, mmap_mode="r"))
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            path = folder / FILES[1]
+            bounds = np.load(path, mmap_mode="r")
+            path = folder / FINE
+            fine = ArrayReader(path) if hasattr(index, "nlist") else None
+            return cls(index, bounds, fine)
         except (RuntimeError, OSError, ValueError):
             raise IndexDamaged(
                 f"索引のファイル {path.name} が壊れています。",
                 hint="kiku build で作り直してください。",
             ) from None
 
-    def save(self, folder: Path) -> None:
-        """Writes the index to two files. Raises OSError when they cannot be written."""
-        faiss = _faiss()
-        index, bounds = (folder / name for name in FILES)
-        try:
-            faiss.write_index(self.index, str(index))
-        except RuntimeError as error:  # FAISS tells the system's reason in words only
-            full = os.strerror(errno.ENOSPC) in str(error)
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(index)) from error
-        save_array(bounds, self.bounds.astype(np.int64))
+    def taken(self, runs: Sequence[Run]) -> TakenVectors:
+        """Some of its rows, for another index."""
+        return TakenVectors(self._index, self._fine, runs)
 
     @property
     def rows_held(self) -> int:
@@ -102,7 +104,7 @@ class FaissVectors:
     @property
     def kind(self) -> str:
         """`exact` or `ivf`, for the manifest."""
-        return "ivf" if hasattr(self.index, "nlist") else "exact"
+        return "ivf" if hasattr(self._index, "nlist") else "exact"
 
     def search(
         self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None
@@ -134,7 +136,7 @@ class FaissVectors:
         counts = self.bounds[chosen + 1] - starts
         firsts = np.cumsum(counts) - counts
         rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
-        products = self.index.reconstruct_batch(rows) @ vector
+        products = whole_rows(self._index, self._fine, rows) @ vector
         best: np.ndarray = np.maximum.reduceat(products, firsts)
         return best
 
@@ -142,29 +144,40 @@ class FaissVectors:
         """See `VectorIndex.rows`."""
         bounds = self.bounds[first : end + 1]
         rows = np.arange(bounds[0], bounds[-1])
-        return self.index.reconstruct_batch(rows), np.asarray(bounds[1:] - bounds[0])
+        return whole_rows(self._index, self._fine, rows), np.asarray(bounds[1:] - bounds[0])
 
     def _nearest(
         self, vector: np.ndarray, k: int, allowed: np.ndarray | None, left: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best `k` rows of the `left` rows that are `allowed`, and their scores."""
-        faiss = _faiss()
         if not k:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        selector = _selector(allowed)
+        faiss, selector = _faiss(), _selector(allowed)
         if self.kind == "exact":
             parameters = faiss.SearchParameters(sel=selector)
-        else:
-            lists = self.index.nlist
-            probed = max(_PROBED_LEAST, min(_PROBED_MOST, lists // _PROBED))
-            if left <= EXACT_UP_TO:  # few are allowed, and they may lie in any list
-                probed = lists
-            parameters = faiss.SearchParametersIVF(nprobe=min(lists, probed), sel=selector)
-        ids, scores = _found(self.index.search(vector[None, :], k, params=parameters))
-        if len(ids) == min(k, left) or self.kind == "exact":
-            return ids, scores
-        parameters = faiss.SearchParametersIVF(nprobe=self.index.nlist, sel=selector)
-        return _found(self.index.search(vector[None, :], k, params=parameters))
+            return _found(self._index.search(vector[None, :], k, params=parameters))
+        lists = self._index.nlist
+        probed = min(lists, max(_PROBED_LEAST, min(_PROBED_MOST, lists // _PROBED)))
+        if left <= EXACT_UP_TO:  # few are allowed, and they may lie in any list
+            probed = lists
+        for looked_into in (probed, lists):
+            parameters = faiss.SearchParametersIVF(nprobe=looked_into, sel=selector)
+            found = self._index.search(vector[None, :], k + _SPARE, params=parameters)
+            rows, _ = _found(found)
+            if len(rows) >= min(k, left):
+                break
+        rows.sort()
+        scores = whole_rows(self._index, self._fine, rows) @ vector
+        best = np.argsort(-scores, kind="stable")[:k]
+        return rows[best], scores[best]
+
+
+def _save(index: Any, path: Path) -> None:
+    try:
+        _faiss().write_index(index, str(path))
+    except RuntimeError as error:  # FAISS tells the system's reason in words only
+        full = os.strerror(errno.ENOSPC) in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
 
 
 def kind_for(rows: int, kind: str = "auto") -> str:

@@ -1,4 +1,5 @@
-"""Inverted lists: vectors in lists by what is near, one byte for each component.
+"""Inverted lists: vectors in lists by what is near, one byte for each component, and beside them, in
+a file of its own, a second byte, which is read for the few rows that a search finds.
 
 Built by hand where FAISS would do it alone, for two reasons. A list that grows row by row takes up
 to twice its memory, so that all are given their size first. And what another index holds is copied
@@ -14,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from index.arrays import ArrayReader, Run, segments
+from index.arrays import ArrayReader, ArrayWriter, Run, segments
 
 # Measured against the exact index up to a million passages; see docs/scale.md.
 _LISTS_PER_ROOT = 4  # lists for each √rows
 _TRAINED_ON = 32  # rows for each list
 _BATCH = 16_384  # rows at once
+_FINEST = 127
 # Lists that were made for half as many rows, or twice as many, still serve.
 _OUTGROWN = 2.0
 
@@ -30,10 +32,23 @@ def _faiss() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class TakenVectors:
-    """Rows of another FAISS index: `runs` of (first there, first here, how many), in order."""
+    """Rows of another FAISS index, with its second bytes where it has lists: `runs` of (first there,
+    first here, how many), in order."""
 
     index: Any
+    fine: ArrayReader | None
     runs: Sequence[Run]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows of an index to be, `first` to `end` - 1, and where they begin: among the new ones, or in
+    the other index."""
+
+    first: int
+    end: int
+    new: int
+    there: int | None
 
 
 class RowSource:
@@ -43,23 +58,31 @@ class RowSource:
         self._new = new
         self.runs = taken.runs if taken else ()
         self.old = taken.index if taken else None
+        self.old_fine = taken.fine if taken else None
         self.rows = len(new) + sum(count for *_, count in self.runs)
         self.dimension = new.shape[1]
 
     def batches(self, *, taken: bool = True) -> Iterator[tuple[int, np.ndarray]]:
         """(its first row, float32 (n, dimension)) of all rows in order, or of the new ones alone."""
+        for batch in self.places():
+            if taken or batch.there is None:
+                yield batch.first, self.read(batch)
+
+    def places(self) -> Iterator[_Batch]:
+        """All rows in order, at most `_BATCH` at once."""
         new = 0
         for first, end, there in segments(self.rows, self.runs):
-            if there is not None and not taken:
-                continue
             for start in range(first, end, _BATCH):
-                count = min(end - start, _BATCH)
-                if there is None or self.old is None:
-                    yield start, np.ascontiguousarray(self._new[new : new + count], np.float32)
-                    new += count
-                else:
-                    rows = np.arange(start, start + count) + (there - first)
-                    yield start, self.old.reconstruct_batch(rows)
+                stop = min(end, start + _BATCH)
+                yield _Batch(start, stop, new, None if there is None else there + start - first)
+                new += stop - start if there is None else 0
+
+    def read(self, batch: _Batch) -> np.ndarray:
+        """The rows of a batch, float32 (n, dimension)."""
+        count = batch.end - batch.first
+        if batch.there is None or self.old is None:
+            return np.ascontiguousarray(self._new[batch.new : batch.new + count], np.float32)
+        return whole_rows(self.old, self.old_fine, np.arange(batch.there, batch.there + count))
 
     def sample(self, wanted: int) -> np.ndarray:
         """Some `wanted` rows, evenly spread: float32 (n, dimension)."""
@@ -72,10 +95,20 @@ class RowSource:
         return chosen
 
 
-def inverted_lists(source: RowSource) -> Any:
-    """An inverted file of one byte for each component. A code does not depend on the list that it
-    lies in, so that the codes of another index are copied into the lists where they lay there,
-    while these lists serve."""
+def whole_rows(index: Any, fine: ArrayReader | None, rows: np.ndarray) -> np.ndarray:
+    """Some rows, int64 (n,), as they went into the index, float32 (n, dimension)."""
+    found: np.ndarray = index.reconstruct_batch(rows)
+    if fine is not None and len(rows):
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        left = np.concatenate([fine[int(run[0]) : int(run[-1]) + 1] for run in runs])
+        found += left * _fine_units(index)
+    return found
+
+
+def inverted_lists(source: RowSource, fine: ArrayWriter) -> Any:
+    """An inverted file of one byte for each component; `fine` is given what the rounding left. A code
+    does not depend on the list that it lies in, so that the codes of another index are copied into
+    the lists where they lay there, while these lists serve."""
     count = min(source.rows, round(_LISTS_PER_ROOT * source.rows**0.5))
     known = source.old if hasattr(source.old, "nlist") else None
     if known is not None and not 1 / _OUTGROWN <= known.nlist**2 / count**2 <= _OUTGROWN:
@@ -111,7 +144,29 @@ def inverted_lists(source: RowSource) -> Any:
             put(int(of_rows[places[0]]), first + places, codes[places])
     index.ntotal = source.rows
     index.make_direct_map()
+    _write_fine(fine, index, source, copied=known is not None)
     return index
+
+
+def _write_fine(fine: ArrayWriter, index: Any, source: RowSource, *, copied: bool) -> None:
+    """What each row's code leaves of it, row by row; `copied` where the codes are those of the other
+    index."""
+    units = _fine_units(index)
+    units[units == 0] = 1.0  # a component that is the same everywhere
+    for batch in source.places():
+        if copied and batch.there is not None and source.old_fine is not None:
+            fine.append(source.old_fine[batch.there : batch.there + batch.end - batch.first])
+            continue
+        rows = source.read(batch)
+        left = (rows - index.sq.decode(index.sq.compute_codes(rows))) / units
+        fine.append(np.rint(left).clip(-_FINEST, _FINEST).astype(np.int8))
+
+
+def _fine_units(index: Any) -> np.ndarray:
+    """What 1 of the second byte is worth in each component, float32 (dimension,): a code leaves at
+    most half a step, of which 255 span what was seen."""
+    spans: np.ndarray = _faiss().vector_to_array(index.sq.trained)[index.d :]
+    return spans / np.float32(255 * 2 * _FINEST)
 
 
 def _trained(source: RowSource, count: int) -> Any:

@@ -4,7 +4,7 @@
 
 Questions come from the blocks of JaQuAD-train articles that encoder training holds out
 (`index.training.sources`); other training passages stand around them as distractors. Prints the
-weights for index/fuse.py, bot/compose/extractive.py and bot/confidence.py, each with the measure
+weights for index/fuse.py, index/answer_sentences.py and bot/confidence.py, each with the measure
 it is judged by before and after, on a third of the questions that the fit does not see.
 """
 
@@ -22,14 +22,14 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bot.compose import extractive
-from bot.compose.sentences import SENTENCE_WEIGHTS, score_sentences
 from bot.confidence import Calibration
+from index.answer_sentences import SENTENCE_WEIGHTS, rank_sentences, read_closely
 from index.build import build
 from index.encoder import load_encoder
 from index.fuse import WEIGHTS
 from index.query import Synonyms
 from index.records import Document, document_id
-from index.retrieve import READ_CANDIDATES, Retriever
+from index.retrieve import READ_CANDIDATES, READ_HITS, Retriever
 from index.training.sources import (
     Passage,
     Section,
@@ -38,11 +38,12 @@ from index.training.sources import (
     read_sections,
 )
 
-FUSED = ("words", "grams", "dense", "late", "near", "reads")
-CHOSEN = ("passage", "coverage", "around", "late", "late_around", "reads", "expected")
+FUSED = ("words", "grams", "dense", "late", "near", "reads", "close")
+CHOSEN = ("passage", "coverage", "around", "late", "late_around", "reads", "close", "expected")
 JUDGED = (
     "lexical", "dense", "late", "coverage", "sentence", "around", "sentence_late", "late_around",
-    "late_weakest", "reads", "passage_reads", "unknown", "margin", "expected",
+    "late_weakest", "reads", "passage_reads", "unknown", "margin", "expected", "close",
+    "read_closely",
 )  # fmt: skip
 # Technical text too: JaQuAD's questions alone make the confidence shy of manuals.
 MANUAL_QUESTIONS = (
@@ -115,11 +116,12 @@ def _fit_sentences(
 ) -> None:
     cases = []
     for question, answers, passage in asked:
-        search = retriever.explain(question, extractive.READ_HITS)
-        ranked = [
-            sentence for hit in search.hits for sentence in score_sentences(retriever, search, hit)
-        ]
-        features = np.array([[s.features[name] for name in CHOSEN] for s in ranked])
+        search = retriever.explain(question, READ_HITS)
+        ranked = search.sentences
+        if not ranked:
+            ranked = rank_sentences(retriever, search, search.hits)
+            ranked = read_closely(retriever, search, ranked) or ranked
+        features = np.array([[s.features.get(name, 0.0) for name in CHOSEN] for s in ranked])
         right = np.array(
             [
                 s.hit.document.id == document_id(passage.id)

@@ -132,6 +132,7 @@ class PoolEncoder:
         self.dimension = self._shipped.dimension
         self.token_dimension = self._shipped.token_dimension
         self.reader = self._shipped.reader
+        self.close_reader = self._shipped.close_reader
         self.max_tokens = self._shipped.max_tokens
         self.encode_queries = self._shipped.encode_queries
 

@@ -22,6 +22,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from index.close_reader import CHANGES, CloseReader
+from index.close_reader import GRAPH as CLOSE_GRAPH
 from index.errors import EncoderUnavailable
 from index.int8 import int8_weights
 from index.parts import OWN, part_of_tokens
@@ -35,6 +37,8 @@ WEIGHTS = "model.safetensors"
 INT8_GRAPH = "model_int8.onnx"  # the same weights, multiplied in int8: twice as fast
 MAX_TOKENS = 384  # [CLS] and [SEP] included; what follows is not seen by the encoder
 MAX_THREADS = 4  # by default: a server stays responsive while it indexes
+
+_READERS = (READER, CHANGES, CLOSE_GRAPH)
 
 # A literal "[SEP]" in a text would be read as the special token. A full-width bracket is folded
 # to the same character afterwards and leaves every offset where it was.
@@ -81,7 +85,7 @@ class Encoder(Protocol):
 
     `fingerprint` names weights, prompts and length limit: two encoders with one fingerprint give
     the same vectors. `token_dimension` is 0 for an encoder without token vectors. `reader` reads
-    its token vectors, where it has been trained with one.
+    its token vectors and `close_reader` reads with its layers, where it has been trained with them.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Encoder(Protocol):
     token_dimension: int
     max_tokens: int
     reader: Reader | None
+    close_reader: CloseReader | None
 
     def encode_queries(self, texts: Sequence[str]) -> Encoding: ...
 
@@ -123,13 +128,14 @@ class KikuEncoder:
         self.max_tokens = MAX_TOKENS
         self._threads = threads
         digests = _verified_digests(folder)
-        # The reader works on vectors that are stored already: another one needs no new index.
-        made_by = {name: digest for name, digest in digests.items() if name != READER}
+        # The readers work on what is stored already: others need no new index.
+        made_by = {name: digest for name, digest in digests.items() if name not in _READERS}
         self.fingerprint = _digest(made_by, f"{self.max_tokens}")
         try:
             self._tokenizer = _open_tokenizer(folder)
             self.reader = Reader.open(folder)
             self._session = _open_session(folder, int8=int8 and INT8_GRAPH in digests)
+            self.close_reader = self._open_close_reader(folder) if CHANGES in digests else None
         except Exception as error:  # both libraries raise their own bare exceptions
             raise EncoderUnavailable(
                 f"The encoder in {folder} cannot be opened: {error}", hint=_REPAIR
@@ -137,6 +143,15 @@ class KikuEncoder:
         vectors, tokens, *_ = self._session.get_outputs()
         self.dimension = int(vectors.shape[-1])
         self.token_dimension = int(tokens.shape[-1])
+
+    def _open_close_reader(self, folder: Path) -> CloseReader:
+        def pieces(text: str) -> list[int]:
+            ids: list[int] = self._tokenizer.encode(_neutral(text), add_special_tokens=False).ids
+            return ids
+
+        begin, end = (self._tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
+        weights = int8_weights(folder / WEIGHTS, folder / CHANGES)
+        return CloseReader(_session_of(folder / CLOSE_GRAPH, weights), pieces, begin, end)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoding:
         """Vectors, token vectors and token weights of questions."""
@@ -180,6 +195,7 @@ class SentenceTransformersEncoder:
 
     token_dimension = 0
     reader: Reader | None = None
+    close_reader: CloseReader | None = None
 
     def __init__(self, name: str, *, threads: int = 1) -> None:
         self.name = name
@@ -218,17 +234,21 @@ _REPAIR = "Restore the folder from the repository (or install Kiku again)."
 
 
 def _open_session(folder: Path, *, int8: bool) -> Any:
+    if int8:
+        return _session_of(folder / INT8_GRAPH, int8_weights(folder / WEIGHTS))
+    return _session_of(folder / GRAPH, {})
+
+
+def _session_of(graph: Path, weights: dict[str, np.ndarray]) -> Any:
+    """A session of one thread over a graph, which is given those of its weights that lie in no file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    if int8:
-        given = int8_weights(folder / WEIGHTS)
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in given.values()]
-        options.add_external_initializers(list(given), values)
-    graph = folder / (INT8_GRAPH if int8 else GRAPH)
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers(list(weights), values)
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 # words, grams: BM25 by words and by character n-grams, as a share of the best score that the
 # question allows; dense: the inner product with the best part; late: MaxSim; near: see
-# `index.sentences.nearness`; reads: how likely the reader finds the answer there; title: the share
+# `index.sentences.nearness`; reads: how likely the reader finds the answer there; close: how likely the
+# close reader does, where the best are close; title: the share
 # of the question's words in the title; version: see `index.query.version_match`; superseded: 1 for
 # an older version of a document that is there in a newer one too; the last three by hand. The words
 # weigh little here because `near` and the n-grams say most of what they say.
@@ -21,6 +22,7 @@ WEIGHTS: Mapping[str, float] = {
     "late": 5.0,
     "near": 5.5,
     "reads": 4.0,
+    "close": 4.0,
     "title": 1.5,
     "version": 6.0,
     "superseded": -1.0,

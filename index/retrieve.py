@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from index.answer_sentences import UNLIKELY, Sentence, rank_sentences, read_closely
+from index.close_reader import Candidate
 from index.engines.contract import Candidates, Searchable, Wanted
 from index.engines.local import LocalEngine
 from index.errors import IndexMismatch
 from index.fuse import fuse
 from index.generation import Manifest, TokenVectors
 from index.lexical import terms
-from index.normalize import well_formed
+from index.normalize import is_english, well_formed
 from index.query import Query, Synonyms, understand, version_match
 from index.reader import standing
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
@@ -29,8 +32,12 @@ Mode = Literal["hybrid", "dense", "lexical"]
 # How many candidates each leg puts up for the second stage.
 LEXICAL_CANDIDATES = 32
 DENSE_CANDIDATES = 16
-# How many of them are then read sentence by sentence.
+# How many of them are then read sentence by sentence,
 READ_CANDIDATES = 8
+# and of how many the sentences may be quoted.
+READ_HITS = 5
+# The best sentences are read closely where the first passage is no further than this above the second.
+CLOSE_CALL = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,8 @@ class _Encoded:
 class Search:
     """One search: what was understood, what was found, and the means to look into the passages:
     the token vectors of the question and of the passages, the row of each passage there, and for
-    those that were read the log odds of each token (see `index.reader`)."""
+    those that were read the log odds of each token (see `index.reader`); the sentences of the best
+    passages, best first, where these were close to each other and so were read closely."""
 
     query: Query
     hits: list[Hit]
@@ -51,6 +59,7 @@ class Search:
     tokens: QueryTokens | None
     passages: TokenVectors | None
     odds: dict[str, np.ndarray] = field(default_factory=dict)
+    sentences: list[Sentence] = field(default_factory=list)
 
 
 class Retriever:
@@ -152,7 +161,9 @@ class Retriever:
         rows = {one.chunk.id: one.row for one in candidates.found}
         tokens = encoded.tokens if encoded else None
         search = Search(understood, hits, rows, tokens, candidates.tokens)
-        return replace(search, hits=(self._read(search) if mode == "hybrid" else hits)[:k])
+        if mode == "hybrid":
+            search = self._settled(replace(search, hits=self._read(search)))
+        return replace(search, hits=search.hits[:k])
 
     def sentence_scores(
         self, search: Search, hit: Hit, spans: list[tuple[int, int]]
@@ -166,12 +177,41 @@ class Retriever:
         alike = sentence_similarity(search.tokens, search.passages, row, spans)
         return np.column_stack([alike, self._standings(search, hit, spans)])
 
+    def read_closely(self, search: Search, candidates: Sequence[Candidate]) -> np.ndarray | None:
+        """How likely the answer stands in each of some sentences, best first, −1…1: a tenth of the
+        log odds, float32 (n,), −1 for those that there was no room for; None without a close reader,
+        and for English questions, which it was not taught."""
+        reader = self._encoder.close_reader if self._encoder else None
+        if reader is None or not candidates or is_english(search.query.text):
+            return None
+        odds = reader.read(search.query.text, candidates)
+        shares: np.ndarray = np.nan_to_num(odds / 10, nan=-1.0).clip(-1.0, 1.0)
+        return shares
+
     def _read(self, search: Search) -> list[Hit]:
         """The hits, of which the best were read closely and stand in the order that this gives."""
         best, rest = search.hits[:READ_CANDIDATES], search.hits[READ_CANDIDATES:]
         self._read_tokens(search, best)
         read = [_with_reading(search, hit) for hit in best]
         return sorted(read, key=lambda hit: -hit.score) + rest
+
+    def _settled(self, search: Search) -> Search:
+        """The search with the order of the best passages settled by what the close reader says of
+        their sentences, where the first two are close."""
+        best, rest = search.hits[:READ_HITS], search.hits[READ_HITS:]
+        if len(best) < 2 or best[0].score - best[1].score > CLOSE_CALL:
+            return search
+        ranked = rank_sentences(self, search, best[:READ_HITS])
+        sentences = read_closely(self, search, ranked) if ranked else None
+        if sentences is None:
+            return search
+        likely = {hit.chunk.id: UNLIKELY for hit in best}
+        for sentence in sentences:
+            own = sentence.hit.chunk.id
+            likely[own] = max(likely[own], sentence.features["close"])
+        read = [_with_feature(hit, "close", likely[hit.chunk.id]) for hit in best]
+        hits = sorted(read, key=lambda hit: -hit.score)
+        return replace(search, hits=hits + rest, sentences=sentences)
 
     def _read_tokens(self, search: Search, hits: list[Hit]) -> None:
         """Puts the odds of the hits' tokens into `search.odds`, where there is a reader."""
@@ -252,6 +292,11 @@ def _with_reading(search: Search, hit: Hit) -> Hit:
     features = {**hit.features, "near": nearness(search.query, hit)}
     if (odds := search.odds.get(hit.chunk.id)) is not None:
         features["reads"] = standing(odds)
+    return replace(hit, score=fuse(features), features=features)
+
+
+def _with_feature(hit: Hit, name: str, value: float) -> Hit:
+    features = {**hit.features, name: value}
     return replace(hit, score=fuse(features), features=features)
 
 

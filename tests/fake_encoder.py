@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from index.close_reader import CloseReader
 from index.encoder import Encoding
 from index.reader import Reader
 
@@ -28,6 +29,7 @@ class FakeEncoder:
     token_dimension = 32
     max_tokens = 10_000
     reader: Reader | None = None
+    close_reader: CloseReader | None = None
 
     def __init__(self, seed: str = "") -> None:
         self.name = f"fake{seed}"

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.cite import Evidence
-from bot.compose.sentences import Sentence, score_sentences
+from index.answer_sentences import CLOSE_CALL, Sentence, rank_sentences, read_closely
 from index.query import Query
 from index.records import Hit
-from index.retrieve import Retriever, Search
+from index.retrieve import READ_HITS, Retriever, Search
 from index.sentences import without_marker
 
-# Passages that are read sentence by sentence.
-READ_HITS = 5
 _MOST_SENTENCES = 3
 # A further sentence joins the answer when it scores this close to the best …
-_CLOSE = 0.5
+_CLOSE = 1.0
 # … and says this much of the question that the sentences before did not.
 _NEW_COVERAGE = 0.12
 # The sentence next to the best one is quoted with it when it scores this close.
-_AS_WELL = 1.0
+_AS_WELL = 1.8
 _LONGEST_QUOTE = 320
 _NEAR_DUPLICATE = 88.0
 
@@ -40,13 +38,9 @@ class Extract:
 
 def extract(retriever: Retriever, search: Search, top_k: int) -> Extract:
     """Chooses the sentences that answer `search.query` and at most `top_k` pieces of evidence."""
-    hits = _distinct(search.hits)
-    ranked: list[Sentence] = []
-    for hit in hits[: max(READ_HITS, top_k)]:
-        ranked.extend(score_sentences(retriever, search, hit))
+    ranked = _ranked(retriever, search, _distinct(search.hits)[: max(READ_HITS, top_k)])
     if not ranked:
         return Extract([], 0, {})
-    ranked.sort(key=lambda sentence: -sentence.score)
     chosen = _choose(search.query, ranked)
     evidence = [_evidence(sentence, ranked) for sentence in chosen]
     evidence.extend(_others(ranked, chosen, top_k - len(evidence)))
@@ -62,6 +56,21 @@ def readable(quote: str) -> str:
     text = "\n".join(line for line in lines if line and not line.startswith("```"))
     text = re.sub(r"!?\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text)
     return re.sub(r"\*\*|__|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|`", "", text)
+
+
+def _ranked(retriever: Retriever, search: Search, hits: Sequence[Hit]) -> list[Sentence]:
+    """The sentences of some hits, best first; read closely where the first does not stand out, unless
+    the search did so already."""
+    known = {hit.chunk.id for hit in hits}
+    read = [sentence for sentence in search.sentences if sentence.hit.chunk.id in known]
+    done = {sentence.hit.chunk.id for sentence in read}
+    ranked = rank_sentences(retriever, search, [hit for hit in hits if hit.chunk.id not in done])
+    if read:
+        read += [sentence.read() for sentence in ranked]
+        return sorted(read, key=lambda sentence: -sentence.score)
+    if len(ranked) > 1 and ranked[0].score - ranked[1].score <= CLOSE_CALL:
+        return read_closely(retriever, search, ranked) or ranked
+    return ranked
 
 
 def _choose(query: Query, ranked: Sequence[Sentence]) -> list[Sentence]:
@@ -161,6 +170,8 @@ def _features(search: Search, best: Sentence) -> dict[str, float]:
         "unknown": search.query.unknown_share(),
         "margin": top - sum(rest) / len(rest) if rest else 0.0,
         "expected": best.features["expected"],
+        "close": best.features.get("close", 0.0),
+        "read_closely": best.features.get("read_closely", 0.0),
     }
 
 

@@ -2,7 +2,7 @@
 
     python -m index.training all --data DIR --out DIR             every stage, from nothing
     python -m index.training all --data DIR --out DIR --init DIR  starting from an earlier encoder
-    python -m index.training joint|export|reader|evaluate …       one stage
+    python -m index.training joint|export|reader|close-reader|evaluate …  one stage
 
 Stages that have left their result in OUT are skipped; the joint stage goes on where it stopped.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 log = logging.getLogger("index.training")
 
-STAGES = ("tokenizer", "distill", "joint", "export", "reader", "evaluate")
+STAGES = ("tokenizer", "distill", "joint", "export", "reader", "close-reader", "evaluate")
 
 
 def main() -> None:
@@ -64,6 +64,8 @@ def main() -> None:
         recipe.export(args.blend)
     if "reader" in chosen:
         recipe.reader()
+    if "close-reader" in chosen:
+        recipe.close_reader()
     if "evaluate" in chosen:
         recipe.evaluate(args.model, args.tasks)
 
@@ -232,8 +234,29 @@ class Recipe:
         network = ReaderNetwork.of(model, TOKEN_DIMENSION)
         add_reader(stage.train_reader(network, cases, checked), model)
 
+    def close_reader(self) -> None:
+        """Stage 7: the close reader, trained from the exported model's weights and put beside it."""
+        from tokenizers import Tokenizer
+
+        from index.training import close_reader as stage
+        from index.training.export import add_close_reader
+        from index.training.questions import asked_sections
+        from index.training.reader import index_of
+        from index.training.student import Student
+
+        model, home = self._out / "model", self._out / "close-reading"
+        chooser = random.Random(0)
+        sections = chooser.sample(self.data.sections, min(stage.MANUALS, len(self.data.sections)))
+        manuals = [page for page in asked_sections(sections, chooser) if page.questions]
+        passages = [*self.data.passages, *manuals]
+        cases = stage.mined(index_of(passages, home / "index", model), passages)
+        chooser.shuffle(cases)
+        network = stage.CloseReaderNetwork(Student.load(model))
+        tokenizer = Tokenizer.from_file(str(self.tokenizer()))
+        add_close_reader(stage.train_close_reader(network, cases, tokenizer, home), model)
+
     def evaluate(self, model: str, tasks: list[str]) -> None:
-        """Stage 7: OUT/evaluation.json."""
+        """Stage 8: OUT/evaluation.json."""
         from index.training.evaluate import evaluate
 
         report = evaluate(

@@ -11,9 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
+from index.close_reader import CHANGES, LAYERS
+from index.close_reader import GRAPH as CLOSE_GRAPH
 from index.encoder import DIGESTS, GRAPH, INT8_GRAPH, MAX_TOKENS
 from index.reader import FILE as READER
+from index.training.close_reader import CloseReaderNetwork
+from index.training.graph import Shape
 from index.training.reader_network import ReaderNetwork
 from index.training.student import HEAD_FILE, Student
 
@@ -27,7 +32,7 @@ def write_model(student: Student, tokenizer: Path, card: str, target: Path) -> N
     """
     import onnx
 
-    from index.training.graph import Shape, build
+    from index.training.graph import build
 
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
@@ -38,13 +43,7 @@ def write_model(student: Student, tokenizer: Path, card: str, target: Path) -> N
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     (folder / "README.md").write_text(card, "utf-8")
-    shape = Shape(
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        hidden=config.hidden_size,
-        token_dimension=student.token.out_features,
-        epsilon=config.layer_norm_eps,
-    )
+    shape = _shape(student, layers=config.num_hidden_layers)
     weights = ("model.safetensors", HEAD_FILE)
     graphs = {GRAPH: False, INT8_GRAPH: True}
     for name, quantized in graphs.items():
@@ -61,6 +60,33 @@ def add_reader(network: ReaderNetwork, folder: Path) -> None:
     np.savez(folder / READER, allow_pickle=False, **network.weights())
     names = json.loads((folder / DIGESTS).read_text("utf-8"))
     _write_digests(folder, dict.fromkeys([*names, READER]))
+
+
+def add_close_reader(network: CloseReaderNetwork, folder: Path) -> None:
+    """Put the close reader beside the encoder that it was trained from."""
+    import onnx
+
+    from index.training.graph import build_close_reader
+
+    student = Student.load(folder)
+    save_file(dict(sorted(network.changes(student).items())), folder / CHANGES)
+    shape = _shape(student, layers=LAYERS)
+    graph = build_close_reader(folder, shape, ("model.safetensors", CHANGES))
+    onnx.save(graph, str(folder / CLOSE_GRAPH))
+    (folder / CHANGES).chmod(0o644)
+    names = json.loads((folder / DIGESTS).read_text("utf-8"))
+    _write_digests(folder, dict.fromkeys([*names, CHANGES, CLOSE_GRAPH]))
+
+
+def _shape(student: Student, *, layers: int) -> Shape:
+    config = student.body.config
+    return Shape(
+        layers=layers,
+        heads=config.num_attention_heads,
+        hidden=config.hidden_size,
+        token_dimension=student.token.out_features,
+        epsilon=config.layer_norm_eps,
+    )
 
 
 def _write_digests(folder: Path, names: Iterable[str]) -> None:

@@ -178,7 +178,38 @@ def build(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, d)
         for name, d in zip(OUTPUTS, dims, strict=True)
     ]
-    graph = helper.make_graph(g.nodes, "kiku-encoder", inputs, outputs, g.initializers)
+    return _model(g, "kiku-encoder", inputs, outputs)
+
+
+def build_close_reader(folder: Path, shape: Shape, files: tuple[str, str]) -> ModelProto:
+    """The graph of `index.close_reader`, in int8: the first layers of the encoder, whose weights are
+    changed when a session is opened (see `index.int8`), with biases, norms and what comes last from
+    the second of the `files`.
+
+    Inputs: `input_ids`, int64 (n, t), and `in_passage`, float32 (t, 1), 1 behind the question and 0 in
+    it. Output: `odds` float32 (n, t, 2), that the answer begins and that it ends at a token.
+    """
+    from onnx import TensorProto, helper
+
+    g = GraphWriter(folder, files, quantized=True)
+    segment = g.add("Mul", "in_passage", g.weight("segment"))
+    hidden = g.add("Add", _embeddings(g, shape), segment)
+    for layer in range(shape.layers):
+        hidden = _layer(g, shape, f"encoder.layer.{layer}", hidden)
+    odds = g.add("MatMul", hidden, g.weight("head.weight", transposed=True))
+    g.add("Add", odds, g.weight("head.bias"), out="odds")
+    inputs = [
+        helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["n", "t"]),
+        helper.make_tensor_value_info("in_passage", TensorProto.FLOAT, ["t", 1]),
+    ]
+    outputs = [helper.make_tensor_value_info("odds", TensorProto.FLOAT, ["n", "t", 2])]
+    return _model(g, "kiku-close-reader", inputs, outputs)
+
+
+def _model(g: GraphWriter, name: str, inputs: list[Any], outputs: list[Any]) -> ModelProto:
+    from onnx import helper
+
+    graph = helper.make_graph(g.nodes, name, inputs, outputs, g.initializers)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="kiku")
 

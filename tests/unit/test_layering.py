@@ -30,6 +30,7 @@ FLOORS = {
             "index.arrays",
             "index.int8",
             "index.reader",
+            "index.close_reader",
         ),
         ("index.encoder",),
         ("index.lexical", "index.lexical_writer", "index.answer_type", "index.sources"),
@@ -37,6 +38,7 @@ FLOORS = {
         ("index.query", "index.generation", "index.versions"),
         (
             "index.rerank",
+            "index.answer_sentences",
             "index.sentences",
             "index.fuse",
             "index.workplace",

@@ -1,23 +1,29 @@
-"""The sentences of a passage, each with what speaks for it as an answer."""
+"""The sentences that may answer, each with what speaks for it, and a close reading of the best."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from index.answer_type import asks_what_it_is, expected_kind, holds_kind, topic_of
+from index.close_reader import Candidate
+from index.embedding import passage_context
 from index.lexical import word_terms
 from index.query import Query
 from index.records import Hit
-from index.retrieve import Retriever, Search
 from index.sentences import read
+
+if TYPE_CHECKING:
+    from index.retrieve import Retriever, Search
 
 # `passage` is the score of the passage itself, `coverage` the share of the question that the
 # sentence holds, `around` the same with its neighbours and headings, `late` and `late_around` its
-# MaxSim likewise, `reads` how likely the reader finds the answer in it, `expected` whether it holds
+# MaxSim likewise, `reads` how likely the reader finds the answer in it, `close` how likely the close
+# reader does, where the choice is close enough to ask it, `expected` whether it holds
 # the kind of thing asked for, `defines` whether it is about what the question wants explained, `code`
 # whether it is a line of a program. Fitted on JaQuAD-train, then moved towards the words, since the
 # encoder is at home in those texts and less so in others; the last two are set by hand, since they
@@ -29,10 +35,17 @@ SENTENCE_WEIGHTS: Mapping[str, float] = {
     "late": 5.5,
     "late_around": 6.0,
     "reads": 3.5,
+    "close": 4.0,
     "expected": 2.5,
     "defines": 1.0,
     "code": -2.0,
 }
+
+# The best sentences are read closely where the first is no further than this above the second, and of
+# them those no further than this below the first.
+CLOSE_CALL = 2.0
+_WITHIN = 3.0
+UNLIKELY = -1.0  # what counts for a sentence beside those that were read
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,42 @@ class Sentence:
         """The sentence as it stands in the document."""
         first = self.hit.chunk.start
         return self.hit.chunk.text[self.start - first : self.end - first]
+
+    def read(self, likely: float = UNLIKELY) -> Sentence:
+        """The sentence with how likely the close reader finds that it answers, −1…1."""
+        features = {**self.features, "close": likely, "read_closely": 1.0}
+        return replace(
+            self, score=self.score + SENTENCE_WEIGHTS["close"] * likely, features=features
+        )
+
+
+def rank_sentences(retriever: Retriever, search: Search, hits: Sequence[Hit]) -> list[Sentence]:
+    """The sentences of some hits, best first."""
+    found = [sentence for hit in hits for sentence in score_sentences(retriever, search, hit)]
+    return sorted(found, key=lambda sentence: -sentence.score)
+
+
+def read_closely(
+    retriever: Retriever, search: Search, ranked: list[Sentence]
+) -> list[Sentence] | None:
+    """Ranked sentences, best first, as they rank when the best are read closely together with the
+    question; None without a close reader."""
+    near = [sentence for sentence in ranked if sentence.score >= ranked[0].score - _WITHIN]
+    candidates = [
+        Candidate(
+            sentence.hit.chunk.id,
+            passage_context(sentence.hit.document.title, sentence.hit.chunk.heading),
+            sentence.start,
+            sentence.text,
+        )
+        for sentence in near
+    ]
+    read = retriever.read_closely(search, candidates)
+    if read is None:
+        return None
+    likely = [*read.tolist(), *[UNLIKELY] * (len(ranked) - len(near))]
+    told = [sentence.read(one) for sentence, one in zip(ranked, likely, strict=True)]
+    return sorted(told, key=lambda sentence: -sentence.score)
 
 
 def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sentence]:
@@ -86,7 +135,7 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
             "defines": _defines(query, span.folded),
             "code": float(span.code),
         }
-        score = sum(weight * features[name] for name, weight in SENTENCE_WEIGHTS.items())
+        score = sum(weight * features.get(name, 0.0) for name, weight in SENTENCE_WEIGHTS.items())
         place = chunk.start + span.start, chunk.start + span.end
         found.append(Sentence(hit, *place, score, features, present[number]))
     return found

@@ -252,8 +252,11 @@ class Recipe:
         cases = stage.mined(index_of(passages, home / "index", model), passages)
         chooser.shuffle(cases)
         network = stage.CloseReaderNetwork(Student.load(model))
-        tokenizer = Tokenizer.from_file(str(self.tokenizer()))
-        add_close_reader(stage.train_close_reader(network, cases, tokenizer, home), model)
+        packer = stage.Packer(Tokenizer.from_file(str(self.tokenizer())))
+        trained, held_out = cases[: -stage.CHECKED], cases[-stage.CHECKED :]
+        checked = [one for case in held_out if (one := packer.example(case, chooser))]
+        examples = stage.Examples(packer, trained, self.data.sections, self.data.pairs)
+        add_close_reader(stage.train_close_reader(network, examples, checked, home), model)
 
     def evaluate(self, model: str, tasks: list[str]) -> None:
         """Stage 8: OUT/evaluation.json."""

@@ -5,6 +5,11 @@ either leg takes for it, those that share most with the question first, as the a
 them. The network learns, over all their tokens and "not here" at once, where an answer begins and where
 one ends (Clark & Gardner 2018, arXiv 1710.10723: passages compared with each other are judged alike).
 Every eighth time the passage that answers is left out.
+
+Questions with marked answers are nearly all about an encyclopedia. So that technical texts and English
+questions are not new to it, some examples are made of manuals: the heading of a section beside sentences
+of it and of its neighbours, an English segment beside its translation and those next to it. There whole
+sentences answer.
 """
 
 from __future__ import annotations
@@ -22,19 +27,19 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.masking_utils import create_bidirectional_mask
 
-from index.close_reader import LAYERS, TOGETHER, Excerpt, sequenced
+from index.close_reader import CONTEXT, LAYERS, SENTENCE, TOGETHER, Excerpt, sequenced
 from index.embedding import passage_context
 from index.int8 import change_of, packed, step_of
 from index.records import Hit, document_id
 from index.retrieve import Retriever
 from index.training.reader_network import NEVER
-from index.training.sources import SEED, Passage, sentences
+from index.training.sources import SEED, Pair, Passage, Section, sentences
 from index.training.student import Student
 
 log = logging.getLogger(__name__)
 
 BATCH = 32
-EPOCHS = 1.5
+STEPS = 2000
 BODY_RATE, HEAD_RATE = 2.5e-4, 1e-3
 WARMUP = 100
 SAVE_EVERY = 100
@@ -42,7 +47,16 @@ LEFT_OUT = 0.12  # share of the examples without the passage that answers
 MANUALS = 14_000  # sections of manuals that questions are made of
 CHECKED = 600  # questions that are not trained on
 MINED = 3  # passages of each leg
+OF_SECTIONS, OF_PAIRS = 0.27, 0.13  # shares of the examples that are made of manuals
+BESIDE = 4  # pairs to either side of one
 FILLED = 512  # examples that are sorted by length, so that a batch is little padding
+# What a heading is asked for with.
+HEADINGS = (
+    "{title}の{heading}は？", "{heading}", "{title} {heading}", "{heading}について教えてください",
+    "{heading}とは何ですか", "{heading}の方法は？", "{title}で{heading}するにはどうすればいいですか",
+    "{heading}について知りたい", "{title}の{heading}を教えて",
+)  # fmt: skip
+Told = tuple[str, bool]  # a sentence, and whether it may answer
 _MARK = re.compile(r"[？?。]$")
 
 
@@ -101,7 +115,7 @@ class Packer:
     def example(self, case: Case, chooser: random.Random) -> Example | None:
         """None where no sentence is to be shown."""
         question = _MARK.sub("", case.question) if chooser.random() < 0.1 else case.question
-        shown: list[tuple[Excerpt, list[tuple[str, bool]]]] = []
+        shown: list[tuple[Excerpt, list[Told]]] = []
         room = TOGETHER
         right = case.right[:1] if chooser.random() >= LEFT_OUT else []
         others = list(case.others)
@@ -118,7 +132,7 @@ class Packer:
 
     def _excerpt(
         self, case: Case, hit: Hit, answering: bool, room: int, chooser: random.Random
-    ) -> tuple[Excerpt, list[tuple[str, bool]]]:
+    ) -> tuple[Excerpt, list[Told]]:
         """Some sentences of a hit, and each as text with whether it may answer."""
         parts = [part for part in sentences(hit.chunk.text) if part.strip()]
         asked = _bigrams(case.question)
@@ -143,7 +157,7 @@ class Packer:
         return Excerpt(context, [ids[place] for place in kept]), told
 
     def _example(
-        self, case: Case, question: str, shown: list[tuple[Excerpt, list[tuple[str, bool]]]]
+        self, case: Case, question: str, shown: list[tuple[Excerpt, list[Told]]]
     ) -> Example | None:
         read = sequenced(
             self._ids(question), [excerpt for excerpt, _ in shown], self._begin, self._end
@@ -158,6 +172,27 @@ class Packer:
                 begins += [start + first for first, _ in found]
                 ends += [start + last for _, last in found]
         return Example(read.ids, read.passages, judged, begins, ends) if judged else None
+
+    def whole(self, question: str, shown: Sequence[tuple[str, Sequence[Told]]]) -> Example | None:
+        """Of (context, sentences) where whole sentences answer, as many as there is room for."""
+        room = TOGETHER
+        excerpts: list[Excerpt] = []
+        answering: list[bool] = []
+        for context, told in shown:
+            above = self._ids(context)[:CONTEXT]
+            room -= len(above) + 2
+            kept: list[list[int]] = []
+            for text, right in told:
+                ids = self._ids(text)[:SENTENCE]
+                if ids and (len(ids) <= room or not answering):
+                    room -= len(ids)
+                    kept.append(ids)
+                    answering.append(right)
+            excerpts.append(Excerpt(above, kept))
+        read = sequenced(self._ids(question), excerpts, self._begin, self._end)
+        begins = [start for (start, _), right in zip(read.spans, answering, strict=True) if right]
+        ends = [end - 1 for (_, end), right in zip(read.spans, answering, strict=True) if right]
+        return Example(read.ids, read.passages, read.spans, begins, ends) if read.spans else None
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -181,6 +216,68 @@ def _tokens_of(offsets: np.ndarray, text: str, answers: Sequence[str]) -> Iterat
             if len(inside):
                 yield int(inside[0]), int(inside[-1])
             start = text.find(answer, start + 1)
+
+
+class Examples:
+    """Draws examples of every kind."""
+
+    def __init__(
+        self,
+        packer: Packer,
+        cases: Sequence[Case],
+        sections: Sequence[Section] = (),
+        pairs: Sequence[Pair] = (),
+    ) -> None:
+        pages: dict[tuple[str, str], list[Section]] = {}
+        for section in sections:
+            pages.setdefault((section.source, section.title), []).append(section)
+        self._pages = [page for page in pages.values() if len(page) > 2]
+        self._packer, self._cases, self._pairs = packer, cases, pairs
+
+    def draw(self, chooser: random.Random) -> Example | None:
+        """None where nothing is to be shown."""
+        kind = chooser.random()
+        if kind < OF_SECTIONS and self._pages:
+            return self._of_section(chooser.choice(self._pages), chooser)
+        if kind > 1 - OF_PAIRS and len(self._pairs) > 2 * BESIDE:
+            place = chooser.randrange(BESIDE, len(self._pairs) - BESIDE)
+            return self._of_pair(place, chooser)
+        return self._packer.example(chooser.choice(self._cases), chooser)
+
+    def _of_section(self, page: Sequence[Section], chooser: random.Random) -> Example | None:
+        """A section's heading, its first sentences, and some of other sections of its page."""
+        own = chooser.choice(page)
+        asked = chooser.choice(HEADINGS).format(title=own.title[:40], heading=own.heading[:40])
+        named = chooser.random() < 0.5
+        others = [section for section in page if section is not own]
+        chooser.shuffle(others)
+        chosen = [] if chooser.random() < LEFT_OUT else [own]
+        shown: list[tuple[str, list[Told]]] = []
+        for section in (*chosen, *others[: chooser.choice((1, 2, 3, 3))]):
+            texts = [text for text in sentences(section.text) if len(text.strip()) > 6][:6]
+            if texts:
+                count = chooser.choice((1, 1, 2))
+                first = chooser.randrange(max(1, min(3, len(texts) - count + 1)))
+                told = [(text, section is own) for text in texts[first : first + count]]
+                above = f"{section.title} › {section.heading}" if named else section.title
+                shown.append((above, told))
+        chooser.shuffle(shown)
+        return self._packer.whole(asked, shown)
+
+    def _of_pair(self, place: int, chooser: random.Random) -> Example | None:
+        """An English segment, its translation, and some of those that stand next to it."""
+        own = self._pairs[place]
+        near = [
+            pair
+            for pair in self._pairs[place - BESIDE : place + BESIDE + 1]
+            if pair is not own and pair.source == own.source
+        ]
+        chooser.shuffle(near)
+        told = [] if chooser.random() < LEFT_OUT else [(own.japanese, True)]
+        told += [(pair.japanese, False) for pair in near[: chooser.choice((1, 2, 3, 4))]]
+        chooser.shuffle(told)
+        shown = [("", told)] if chooser.random() < 0.3 else [("", [one]) for one in told]
+        return self._packer.whole(own.english[:200], shown)
 
 
 class CloseReaderNetwork(nn.Module):
@@ -277,28 +374,23 @@ def first_right(network: CloseReaderNetwork, examples: Sequence[Example]) -> flo
 
 def train_close_reader(
     network: CloseReaderNetwork,
-    cases: Sequence[Case],
-    tokenizer: Tokenizer,
+    examples: Examples,
+    checked: Sequence[Example],
     folder: Path,
     *,
-    epochs: float = EPOCHS,
+    steps: int = STEPS,
 ) -> CloseReaderNetwork:
-    """Trains on `cases` but the last `CHECKED`; goes on where `folder` says that it stopped."""
-    packer = Packer(tokenizer)
-    trained, checked = cases[:-CHECKED], cases[-CHECKED:]
-    chooser = random.Random(SEED)
-    looked_at = [one for case in checked if (one := packer.example(case, chooser))]
+    """Trains; goes on where `folder` says that it stopped. What it reaches on `checked` is logged."""
     head = [network.segment, *network.head.parameters()]
     rest = [p for p in network.body.encoder.parameters() if p.requires_grad]
     rates = (BODY_RATE, HEAD_RATE)
     optimizer = torch.optim.AdamW(
         [{"params": rest}, {"params": head}], lr=BODY_RATE, weight_decay=0.01, betas=(0.9, 0.98)
     )
-    steps = max(1, round(epochs * len(trained) / BATCH))
     step = _resumed(folder, network, optimizer)
     factor = _factor(steps)
     total, counted = 0.0, 0
-    for batch in _batches(packer, trained, first=step, last=steps):
+    for batch in _batches(examples, first=step, last=steps):
         with torch.autocast("cpu", torch.bfloat16):
             odds = network(batch.ids, batch.real, batch.in_passage)
         loss = loss_of(odds.float(), batch)
@@ -319,7 +411,7 @@ def train_close_reader(
             (folder / "state.tmp").rename(folder / "state.pt")
             log.info(
                 "close reader step %d of %d: loss %.4f, answer first %.4f",
-                step, steps, total / counted, first_right(network, looked_at),
+                step, steps, total / counted, first_right(network, checked),
             )  # fmt: skip
             total, counted = 0.0, 0
     return network
@@ -341,16 +433,15 @@ def _resumed(folder: Path, network: CloseReaderNetwork, optimizer: torch.optim.O
     return int(state["step"])
 
 
-def _batches(packer: Packer, cases: Sequence[Case], *, first: int, last: int) -> Iterator[_Padded]:
+def _batches(examples: Examples, *, first: int, last: int) -> Iterator[_Padded]:
     """The batches `first` to `last` - 1 of examples of about one length; the same every time."""
     filled: list[list[Example]] = []
     for step in range(last):
         if not filled:
             chooser = random.Random(SEED + step)
-            drawn = chooser.sample(cases, min(FILLED, len(cases)))
-            examples = [one for case in drawn if (one := packer.example(case, chooser))]
-            examples.sort(key=lambda example: len(example.ids))
-            filled = [examples[i : i + BATCH] for i in range(0, len(examples), BATCH)]
+            drawn = [one for _ in range(FILLED) if (one := examples.draw(chooser))]
+            drawn.sort(key=lambda example: len(example.ids))
+            filled = [drawn[i : i + BATCH] for i in range(0, len(drawn), BATCH)]
             chooser.shuffle(filled)
         batch = filled.pop()
         if step >= first:

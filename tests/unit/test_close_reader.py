@@ -191,3 +191,34 @@ def test_the_shipped_folder_computes_what_the_changed_weights_say(tmp_path: Path
         expected = network(torch.from_numpy(ids), real, torch.from_numpy(inside)[None] > 0).numpy()
     assert found.shape == (1, 30, 2)
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_examples_of_manuals_judge_whole_sentences() -> None:
+    pytest.importorskip("torch")
+    from index.training.close_reader import Examples, Packer
+    from index.training.sources import Pair, Section
+
+    page = [
+        Section("docs", "本", f"見出し{n}", f"節{n}の最初の文です。節{n}の次の文です。")
+        for n in range(4)
+    ]
+    pairs = [Pair("docs", f"english {n}", f"訳文その{n}") for n in range(20)]
+    examples = Examples(Packer(_Letters()), [], page, pairs)  # type: ignore[arg-type]
+    kinds = set()
+    for seed in range(300):
+        chooser = random.Random(seed)
+        if 0.27 <= chooser.random() <= 0.87:
+            continue  # a question with a marked answer, of which there is none here
+        example = examples.draw(random.Random(seed))
+        assert example is not None
+        text = "".join(map(chr, example.ids))
+        asked = text[1 : example.passages - 1]
+        right = [text[a : b + 1] for a, b in zip(example.begins, example.ends, strict=True)]
+        assert all(text[start:end] for start, end in example.judged)
+        if asked.startswith("english"):
+            assert right in ([], [f"訳文その{asked.split()[1]}"])
+        else:
+            number = asked[asked.index("見出し") + 3]
+            assert all(one.startswith(f"節{number}の") for one in right)
+        kinds.add((asked.startswith("english"), bool(right)))
+    assert len(kinds) == 4

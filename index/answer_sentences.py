@@ -87,21 +87,24 @@ def read_closely(
 ) -> list[Sentence] | None:
     """Ranked sentences, best first, as they rank when the best are read closely together with the
     question; None without a close reader."""
-    near = [sentence for sentence in ranked if sentence.score >= ranked[0].score - _WITHIN]
+    near: dict[str, Sentence] = {}  # what stands in several passages is read once, for all of them
+    for sentence in ranked:
+        if sentence.score >= ranked[0].score - _WITHIN:
+            near.setdefault(sentence.text, sentence)
     candidates = [
         Candidate(
             sentence.hit.chunk.id,
             passage_context(sentence.hit.document.title, sentence.hit.chunk.heading),
             sentence.start,
-            sentence.text,
+            text,
         )
-        for sentence in near
+        for text, sentence in near.items()
     ]
     read = retriever.read_closely(search, candidates)
     if read is None:
         return None
-    likely = [*read.tolist(), *[UNLIKELY] * (len(ranked) - len(near))]
-    told = [sentence.read(one) for sentence, one in zip(ranked, likely, strict=True)]
+    said = dict(zip(near, read.tolist(), strict=True))
+    told = [sentence.read(said.get(sentence.text, UNLIKELY)) for sentence in ranked]
     return sorted(told, key=lambda sentence: -sentence.score)
 
 

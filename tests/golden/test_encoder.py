@@ -107,3 +107,43 @@ def _texts(count: int) -> list[str]:
         "経費の締めは毎月25日です。",
     ]
     return [seeds[i % 5] * (1 + i % 6) + f"（{i}）" for i in range(count)]
+
+
+def test_the_close_reader_agrees_with_torch(encoder: KikuEncoder) -> None:
+    """In int8, beside float32 with the same changes of the encoder's weights."""
+    torch = pytest.importorskip("torch")
+    from safetensors.numpy import load_file
+
+    from index.close_reader import CHANGES, Excerpt, sequenced
+    from index.int8 import change_of, step_of, unpacked
+    from index.training.close_reader import CloseReaderNetwork
+    from index.training.student import Student
+
+    changes = load_file(MODEL / CHANGES)
+    network = CloseReaderNetwork(Student.load(MODEL)).eval()
+    state = network.state_dict()
+    for name in state:
+        own = name.removeprefix("body.")
+        if own in changes:
+            state[name] = torch.from_numpy(changes[own].astype(np.float32))
+        elif change_of(own) in changes:
+            state[name] += torch.from_numpy(
+                unpacked(changes[change_of(own)], changes[step_of(own)])
+            )
+    network.load_state_dict(state)
+    close = encoder.close_reader
+    assert close is not None
+    ours, theirs = [], []
+    for number, text in enumerate(_texts(12)):
+        excerpt = Excerpt(close._pieces("町"), [close._pieces(one) for one in _texts(4)])
+        read = sequenced(close._pieces(text), [excerpt], close._begin, close._end)
+        ids = np.array(read.ids, np.int64)[None]
+        inside = np.arange(len(read.ids)) >= read.passages
+        given = {"input_ids": ids, "in_passage": inside.astype(np.float32)[:, None]}
+        ours.append(close._session.run(None, given)[0][0].ravel())
+        with torch.no_grad():
+            real = torch.ones(ids.shape, dtype=torch.bool)
+            odds = network(torch.from_numpy(ids), real, torch.from_numpy(inside)[None])
+        theirs.append(odds.numpy().ravel())
+        assert np.corrcoef(ours[number], theirs[number])[0, 1] > 0.95
+    assert np.corrcoef(np.concatenate(ours), np.concatenate(theirs))[0, 1] > 0.98

@@ -157,6 +157,7 @@ def test_a_change_in_four_bits_is_within_half_a_step() -> None:
 def test_the_shipped_folder_computes_what_the_changed_weights_say(tmp_path: Path) -> None:
     """In int8, with the change in four bits, beside torch in float32."""
     torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx", reason="onnx comes with the training extra")
     from transformers import BertConfig, BertModel
 
     from index.encoder import _session_of

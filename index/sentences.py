@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from index.lexical import terms
+from index.lexical import term_keys, terms
 from index.normalize import fold
 from index.query import Query
 from index.records import Hit
@@ -80,11 +80,10 @@ def without_marker(line: str) -> str:
 @lru_cache(maxsize=4096)  # some 5 kB a passage
 def _read(text: str, heading: str, above: str) -> Reading:
     spans = tuple(_spans(text, heading))
-    each = [terms(f"{span.header}\n{text[span.start : span.end]}").keys for span in spans]
-    keys = np.unique(np.concatenate([np.empty(0, np.uint64), *each]))
+    each = [term_keys(f"{span.header}\n{text[span.start : span.end]}") for span in spans]
+    keys, places = np.unique(np.concatenate([np.empty(0, np.uint64), *each]), return_inverse=True)
     held = np.zeros((len(spans), len(keys)), dtype=bool)
-    for own, row in zip(each, held, strict=True):
-        row[np.searchsorted(keys, own)] = True
+    held[np.repeat(np.arange(len(spans)), [len(own) for own in each]), places] = True
     return Reading(spans, keys, held, terms(above).keys)
 
 

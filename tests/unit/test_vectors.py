@@ -57,8 +57,10 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(params=["oracle", "exact", "ivf"])
-def build(request: pytest.FixtureRequest) -> Build:
-    """Makes an index of the vectors."""
+def build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """Makes an index of the vectors. All lists are looked into: the nearest of vectors drawn by chance
+    may lie in any."""
+    monkeypatch.setattr("index.vectors.faiss._PROBED_LEAST", ROWS)
     how: str = request.param
     return ExactVectors if how == "oracle" else partial(made, kind=how)
 
@@ -136,7 +138,7 @@ def test_the_filter_works_inside_the_search(build: Build, count: int) -> None:
 def test_the_rest_of_the_lists_is_looked_into_where_a_filter_leaves_too_few(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("index.vectors.faiss.EXACT_UP_TO", most)
+    monkeypatch.setattr("index.vectors.faiss._FEW", most)
     monkeypatch.setattr("index.vectors.faiss._PROBED_LEAST", 1)
     vectors = unit_rows()
     index = made(vectors, kind="ivf")

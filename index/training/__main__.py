@@ -240,6 +240,7 @@ class Recipe:
 
         from index.training import close_reader as stage
         from index.training.export import add_close_reader
+        from index.training.practice import read_practice
         from index.training.questions import asked_sections
         from index.training.reader import index_of
         from index.training.student import Student
@@ -249,13 +250,16 @@ class Recipe:
         sections = chooser.sample(self.data.sections, min(stage.MANUALS, len(self.data.sections)))
         manuals = [page for page in asked_sections(sections, chooser) if page.questions]
         passages = [*self.data.passages, *manuals]
-        cases = stage.mined(index_of(passages, home / "index", model), passages)
+        retriever = index_of(passages, home / "index", model)
+        cases = stage.mined(retriever, stage.asked_of(passages))
         chooser.shuffle(cases)
+        practice, _ = read_practice()
+        practised = stage.practised(practice, home / "practice", model)
         network = stage.CloseReaderNetwork(Student.load(model))
         packer = stage.Packer(Tokenizer.from_file(str(self.tokenizer())))
         trained, held_out = cases[: -stage.CHECKED], cases[-stage.CHECKED :]
         checked = [one for case in held_out if (one := packer.example(case, chooser))]
-        examples = stage.Examples(packer, trained, self.data.sections, self.data.pairs)
+        examples = stage.Examples(packer, trained, self.data.sections, self.data.pairs, practised)
         add_close_reader(stage.train_close_reader(network, examples, checked, home), model)
 
     def evaluate(self, model: str, tasks: list[str]) -> None:

@@ -9,7 +9,7 @@ Every eighth time the passage that answers is left out.
 Questions with marked answers are nearly all about an encyclopedia. So that technical texts and English
 questions are not new to it, some examples are made of manuals: the heading of a section beside sentences
 of it and of its neighbours, an English segment beside its translation and those next to it. There whole
-sentences answer.
+sentences answer. And some are of documents such as teams have, which `index.training.practice` holds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,14 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.masking_utils import create_bidirectional_mask
 
+from index.build import build
 from index.close_reader import CONTEXT, LAYERS, SENTENCE, TOGETHER, Excerpt, sequenced
 from index.embedding import passage_context
+from index.encoder import load_encoder
 from index.int8 import change_of, packed, step_of
 from index.records import Hit, document_id
 from index.retrieve import Retriever
+from index.training.practice import Practice
 from index.training.reader_network import NEVER
 from index.training.sources import SEED, Pair, Passage, Section, sentences
 from index.training.student import Student
@@ -47,7 +50,9 @@ LEFT_OUT = 0.12  # share of the examples without the passage that answers
 MANUALS = 14_000  # sections of manuals that questions are made of
 CHECKED = 600  # questions that are not trained on
 MINED = 3  # passages of each leg
-OF_SECTIONS, OF_PAIRS = 0.27, 0.13  # shares of the examples that are made of manuals
+DEEPER = 2000  # passages among which the right one is looked for where neither leg has it
+# Shares of the examples that are made of manuals, and of practice documents.
+OF_SECTIONS, OF_PAIRS, OF_PRACTICE = 0.15, 0.1, 0.35
 BESIDE = 4  # pairs to either side of one
 FILLED = 512  # examples that are sorted by length, so that a batch is little padding
 # What a heading is asked for with.
@@ -57,6 +62,7 @@ HEADINGS = (
     "{heading}について知りたい", "{title}の{heading}を教えて",
 )  # fmt: skip
 Told = tuple[str, bool]  # a sentence, and whether it may answer
+Question = tuple[str, Sequence[str], str]  # its answers, and the id of the document that holds them
 _MARK = re.compile(r"[？?。]$")
 
 
@@ -81,26 +87,47 @@ class Example:
     ends: list[int]
 
 
-def mined(retriever: Retriever, passages: Sequence[Passage]) -> list[Case]:
-    """The questions on some passages with what either leg finds for them."""
+def mined(retriever: Retriever, asked: Iterable[Question]) -> list[Case]:
+    """The questions with what either leg finds for them."""
     cases = []
+    for question, answers, document in asked:
+        found: dict[str, Hit] = {}
+        for mode in ("lexical", "dense"):
+            hits = retriever.search(question, MINED, mode=mode)  # type: ignore[arg-type]
+            found |= {hit.chunk.id: hit for hit in hits}
+
+        def answering(hit: Hit, document: str = document, answers: Sequence[str] = answers) -> bool:
+            own = hit.document.id == document
+            return own and any(answer in hit.chunk.text for answer in answers)
+
+        right = [hit for hit in found.values() if answering(hit)]
+        others = [hit for hit in found.values() if not answering(hit)]
+        if answers and not right:
+            deeper = retriever.search(question, DEEPER, mode="dense")
+            right = [hit for hit in deeper if answering(hit)]
+        cases.append(Case(question, answers, right, others))
+        if len(cases) % 5000 == 0:
+            log.info("close reader: mined for %d questions", len(cases))
+    return cases
+
+
+def asked_of(passages: Iterable[Passage]) -> Iterator[Question]:
+    """The questions on some passages."""
     for passage in passages:
         for question, answers in passage.questions:
-            found: dict[str, Hit] = {}
-            for mode in ("lexical", "dense"):
-                hits = retriever.search(question, MINED, mode=mode)  # type: ignore[arg-type]
-                found |= {hit.chunk.id: hit for hit in hits}
-            right = [
-                hit
-                for hit in found.values()
-                if hit.document.id == document_id(passage.id)
-                and any(answer in hit.chunk.text for answer in answers)
-            ]
-            others = [hit for hit in found.values() if hit not in right]
-            cases.append(Case(question, answers, right, others))
-            if len(cases) % 5000 == 0:
-                log.info("close reader: mined for %d questions", len(cases))
-    return cases
+            yield question, answers, document_id(passage.id)
+
+
+def practised(practice: Sequence[Practice], home: Path, model: Path) -> list[Case]:
+    """The questions on practice documents, which stand in an index of their own."""
+    encoder = load_encoder(str(model))
+    build(home, (one.document for one in practice), encoder=encoder)
+    asked = (
+        (one.question, [one.answer] if one.answer else [], own.document.id)
+        for own in practice
+        for one in own.questions
+    )
+    return mined(Retriever.open(home, encoder=encoder), asked)
 
 
 class Packer:
@@ -227,12 +254,13 @@ class Examples:
         cases: Sequence[Case],
         sections: Sequence[Section] = (),
         pairs: Sequence[Pair] = (),
+        practice: Sequence[Case] = (),
     ) -> None:
         pages: dict[tuple[str, str], list[Section]] = {}
         for section in sections:
             pages.setdefault((section.source, section.title), []).append(section)
         self._pages = [page for page in pages.values() if len(page) > 2]
-        self._packer, self._cases, self._pairs = packer, cases, pairs
+        self._packer, self._cases, self._pairs, self._practice = packer, cases, pairs, practice
 
     def draw(self, chooser: random.Random) -> Example | None:
         """None where nothing is to be shown."""
@@ -242,7 +270,9 @@ class Examples:
         if kind > 1 - OF_PAIRS and len(self._pairs) > 2 * BESIDE:
             place = chooser.randrange(BESIDE, len(self._pairs) - BESIDE)
             return self._of_pair(place, chooser)
-        return self._packer.example(chooser.choice(self._cases), chooser)
+        practising = self._practice and OF_SECTIONS <= kind < OF_SECTIONS + OF_PRACTICE
+        cases = self._practice if practising else self._cases
+        return self._packer.example(chooser.choice(cases), chooser)
 
     def _of_section(self, page: Sequence[Section], chooser: random.Random) -> Example | None:
         """A section's heading, its first sentences, and some of other sections of its page."""

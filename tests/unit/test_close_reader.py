@@ -196,7 +196,7 @@ def test_the_shipped_folder_computes_what_the_changed_weights_say(tmp_path: Path
 
 def test_examples_of_manuals_judge_whole_sentences() -> None:
     pytest.importorskip("torch")
-    from index.training.close_reader import Examples, Packer
+    from index.training.close_reader import OF_PAIRS, OF_SECTIONS, Examples, Packer
     from index.training.sources import Pair, Section
 
     page = [
@@ -208,7 +208,7 @@ def test_examples_of_manuals_judge_whole_sentences() -> None:
     kinds = set()
     for seed in range(300):
         chooser = random.Random(seed)
-        if 0.27 <= chooser.random() <= 0.87:
+        if OF_SECTIONS <= chooser.random() <= 1 - OF_PAIRS:
             continue  # a question with a marked answer, of which there is none here
         example = examples.draw(random.Random(seed))
         assert example is not None

@@ -1,0 +1,44 @@
+"""The practice documents: what training takes for right must be so."""
+
+from __future__ import annotations
+
+from index.records import Document
+from index.training.practice import Asked, read_practice
+
+KINDS = {"direct", "paraphrase", "reason", "confusable", "spoken", "english", "unanswerable"}
+
+
+def _section(document: Document, number: int) -> str:
+    start = document.outline[number].start
+    after = document.outline[number + 1 :]
+    own = document.text[start : after[0].start if after else None]
+    return own.removeprefix(document.outline[number].title)
+
+
+def _holding(document: Document, asked: Asked) -> int:
+    sections = range(len(document.outline))
+    return sum(asked.answer in _section(document, number) for number in sections)
+
+
+def test_an_answer_stands_in_one_section_or_nowhere() -> None:
+    trained, held_out = read_practice()
+    for own in (*trained, *held_out):
+        for asked in own.questions:
+            assert asked.kind in KINDS
+            assert bool(asked.answer) == (asked.kind != "unanswerable"), asked.question
+            if asked.answer:
+                assert _holding(own.document, asked) == 1, asked.question
+
+
+def test_what_is_held_out_is_not_trained_on() -> None:
+    trained, held_out = read_practice()
+    assert len(trained) > 5 * len(held_out) > 0
+    titles = {own.document.title for own in trained}
+    assert not titles & {own.document.title for own in held_out}
+
+
+def test_none_is_about_what_the_project_measures_with() -> None:
+    for part in read_practice():
+        for own in part:
+            for name in ("docker", "kubernetes", "kubelet", "containerd", "cgroup"):
+                assert name not in own.document.text.lower(), own.document.title

@@ -225,11 +225,15 @@ class Recipe:
         passages = chooser.sample(self.data.passages, min(stage.PASSAGES, len(self.data.passages)))
         sections = chooser.sample(self.data.sections, min(stage.MANUALS, len(self.data.sections)))
         manuals = asked_sections(sections, chooser)
-        articles = stage.index_of([*passages, *self.data.validation], home / "articles", model)
+        articles = stage.index_of(
+            stage.documents_of([*passages, *self.data.validation]), home / "articles", model
+        )
         checked = stage.cases_of(articles, self.data.validation, stage.CHECKED)
         cases = stage.cases_of(articles, passages, stage.QUESTIONS)
         cases += stage.cases_of(
-            stage.index_of(manuals, home / "manuals", model), manuals, stage.QUESTIONS
+            stage.index_of(stage.documents_of(manuals), home / "manuals", model),
+            manuals,
+            stage.QUESTIONS,
         )
         network = ReaderNetwork.of(model, TOKEN_DIMENSION)
         add_reader(stage.train_reader(network, cases, checked), model)
@@ -239,10 +243,11 @@ class Recipe:
         from tokenizers import Tokenizer
 
         from index.training import close_reader as stage
+        from index.training.candidates import asked_of_passages, asked_of_practice, mined
         from index.training.export import add_close_reader
         from index.training.practice import read_practice
         from index.training.questions import asked_sections
-        from index.training.reader import index_of
+        from index.training.reader import documents_of, index_of
         from index.training.student import Student
 
         model, home = self._out / "model", self._out / "close-reading"
@@ -250,16 +255,19 @@ class Recipe:
         sections = chooser.sample(self.data.sections, min(stage.MANUALS, len(self.data.sections)))
         manuals = [page for page in asked_sections(sections, chooser) if page.questions]
         passages = [*self.data.passages, *manuals]
-        retriever = index_of(passages, home / "index", model)
-        cases = stage.mined(retriever, stage.asked_of(passages))
+        retriever = index_of(documents_of(passages), home / "index", model)
+        cases = mined(retriever, asked_of_passages(passages))
         chooser.shuffle(cases)
         practice, _ = read_practice()
-        practised = stage.practised(practice, home / "practice", model)
+        practised = index_of((own.document for own in practice), home / "practice", model)
+        practice_cases = mined(practised, asked_of_practice(practice))
         network = stage.CloseReaderNetwork(Student.load(model))
         packer = stage.Packer(Tokenizer.from_file(str(self.tokenizer())))
         trained, held_out = cases[: -stage.CHECKED], cases[-stage.CHECKED :]
         checked = [one for case in held_out if (one := packer.example(case, chooser))]
-        examples = stage.Examples(packer, trained, self.data.sections, self.data.pairs, practised)
+        examples = stage.Examples(
+            packer, trained, self.data.sections, self.data.pairs, practice_cases
+        )
         add_close_reader(stage.train_close_reader(network, examples, checked, home), model)
 
     def evaluate(self, model: str, tasks: list[str]) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,13 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.masking_utils import create_bidirectional_mask
 
-from index.build import build
 from index.close_reader import CONTEXT, LAYERS, SENTENCE, TOGETHER, Excerpt, sequenced
 from index.embedding import passage_context
-from index.encoder import load_encoder
 from index.int8 import change_of, packed, step_of
-from index.records import Hit, document_id
-from index.retrieve import Retriever
-from index.training.practice import Practice
+from index.records import Hit
+from index.training.candidates import MINED, Case
 from index.training.reader_network import NEVER
-from index.training.sources import SEED, Pair, Passage, Section, sentences
+from index.training.sources import SEED, Pair, Section, sentences
 from index.training.student import Student
 
 log = logging.getLogger(__name__)
@@ -49,8 +46,6 @@ SAVE_EVERY = 100
 LEFT_OUT = 0.12  # share of the examples without the passage that answers
 MANUALS = 14_000  # sections of manuals that questions are made of
 CHECKED = 600  # questions that are not trained on
-MINED = 3  # passages of each leg
-DEEPER = 2000  # passages among which the right one is looked for where neither leg has it
 # Shares of the examples that are made of manuals, and of practice documents.
 OF_SECTIONS, OF_PAIRS, OF_PRACTICE = 0.15, 0.1, 0.35
 BESIDE = 4  # pairs to either side of one
@@ -62,18 +57,7 @@ HEADINGS = (
     "{heading}について知りたい", "{title}の{heading}を教えて",
 )  # fmt: skip
 Told = tuple[str, bool]  # a sentence, and whether it may answer
-Question = tuple[str, Sequence[str], str]  # its answers, and the id of the document that holds them
 _MARK = re.compile(r"[？?。]$")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A question, its answers, the passages that hold one in the right document, and others."""
-
-    question: str
-    answers: Sequence[str]
-    right: Sequence[Hit]
-    others: Sequence[Hit]
 
 
 @dataclass(frozen=True)
@@ -85,49 +69,6 @@ class Example:
     judged: list[tuple[int, int]]
     begins: list[int]
     ends: list[int]
-
-
-def mined(retriever: Retriever, asked: Iterable[Question]) -> list[Case]:
-    """The questions with what either leg finds for them."""
-    cases = []
-    for question, answers, document in asked:
-        found: dict[str, Hit] = {}
-        for mode in ("lexical", "dense"):
-            hits = retriever.search(question, MINED, mode=mode)  # type: ignore[arg-type]
-            found |= {hit.chunk.id: hit for hit in hits}
-
-        def answering(hit: Hit, document: str = document, answers: Sequence[str] = answers) -> bool:
-            own = hit.document.id == document
-            return own and any(answer in hit.chunk.text for answer in answers)
-
-        right = [hit for hit in found.values() if answering(hit)]
-        others = [hit for hit in found.values() if not answering(hit)]
-        if answers and not right:
-            deeper = retriever.search(question, DEEPER, mode="dense")
-            right = [hit for hit in deeper if answering(hit)]
-        cases.append(Case(question, answers, right, others))
-        if len(cases) % 5000 == 0:
-            log.info("close reader: mined for %d questions", len(cases))
-    return cases
-
-
-def asked_of(passages: Iterable[Passage]) -> Iterator[Question]:
-    """The questions on some passages."""
-    for passage in passages:
-        for question, answers in passage.questions:
-            yield question, answers, document_id(passage.id)
-
-
-def practised(practice: Sequence[Practice], home: Path, model: Path) -> list[Case]:
-    """The questions on practice documents, which stand in an index of their own."""
-    encoder = load_encoder(str(model))
-    build(home, (one.document for one in practice), encoder=encoder)
-    asked = (
-        (one.question, [one.answer] if one.answer else [], own.document.id)
-        for own in practice
-        for one in own.questions
-    )
-    return mined(Retriever.open(home, encoder=encoder), asked)
 
 
 class Packer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +50,18 @@ class Case:
     unjudged: np.ndarray
 
 
-def index_of(passages: Sequence[Passage], home: Path, model: Path) -> Retriever:
-    """The passages as Kiku serves them."""
+def index_of(documents: Iterable[Document], home: Path, model: Path) -> Retriever:
+    """The documents as Kiku serves them."""
     encoder = load_encoder(str(model))
-    documents = (
-        Document(document_id(p.id), p.title, p.text, p.id, revision=p.id) for p in passages
-    )
     build(home, documents, encoder=encoder)
     return Retriever.open(home, encoder=encoder)
+
+
+def documents_of(passages: Iterable[Passage]) -> Iterator[Document]:
+    """Each passage as a document."""
+    for passage in passages:
+        own = document_id(passage.id)
+        yield Document(own, passage.title, passage.text, passage.id, revision=passage.id)
 
 
 def cases_of(retriever: Retriever, passages: Sequence[Passage], most: int) -> list[Case]:

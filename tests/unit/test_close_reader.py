@@ -22,6 +22,7 @@ from index.close_reader import (
 )
 from index.int8 import packed, unpacked
 from index.records import Chunk, DocumentSummary, Hit
+from index.training.candidates import MINED, mined
 
 BEGIN, END = 1, 2
 
@@ -94,6 +95,26 @@ def test_what_there_is_no_room_for_is_not_judged() -> None:
 def hit(name: str, text: str) -> Hit:
     chunk = Chunk(id=f"{name}:0", document_id=name, heading=(), start=0, end=len(text), text=text)
     return Hit(chunk, DocumentSummary(name, "", name, "", "", "", len(text), 1), 1.0)
+
+
+class _Finds:
+    """A retriever that finds the same for every question."""
+
+    def __init__(self, legs: dict[str, list[Hit]], deeper: list[Hit]) -> None:
+        self._legs, self._deeper = legs, deeper
+
+    def search(self, question: str, k: int, *, mode: str) -> list[Hit]:
+        return self._legs[mode] if k == MINED else self._deeper
+
+
+def test_candidates_are_told_apart_by_document_and_answer() -> None:
+    near, far = hit("b", "利用料は500円です。"), hit("a", "利用料は900円です。")
+    retriever = _Finds({"lexical": [near], "dense": [near]}, deeper=[near, far])
+    asked = [("いくら", ["900円"], "a"), ("いくら", ["500円"], "a"), ("いつから", [], "a")]
+    deep, elsewhere, unanswered = mined(retriever, asked)  # type: ignore[arg-type]
+    assert (deep.right, deep.others) == ([far], [near]), "looked for where neither leg has it"
+    assert (elsewhere.right, elsewhere.others) == ([], [near]), "another document's answer"
+    assert (unanswered.right, unanswered.others) == ([], [near])
 
 
 class _Letters:

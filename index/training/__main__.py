@@ -142,12 +142,14 @@ class Recipe:
         """The joint stage, at the step where it stopped."""
         from tokenizers import Tokenizer
 
+        from index.training.practice import read_practice, sections_of
         from index.training.questions import asked_sections
         from index.training.reader_network import ReaderNetwork
         from index.training.train import Schedule, Trainer
 
         student = self.start()
         made = asked_sections(self.data.sections, random.Random(0))
+        practice, held_out = map(sections_of, read_practice())
         trainer = Trainer(
             student,
             Tokenizer.from_file(str(self.tokenizer())),
@@ -155,7 +157,8 @@ class Recipe:
             Schedule(**changes),  # type: ignore[arg-type]
             self._out / "joint",
             hard_negatives=self._hard_negatives(),
-            manuals=[page for page in made if page.questions],
+            pages={"manuals": [page for page in made if page.questions], "practice": practice},
+            practice_held_out=held_out,
             reader=ReaderNetwork.of(self._init or self._out, student.token.out_features),
         )
         trainer.resume()

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -72,7 +73,8 @@ class Batches:
     extra encoding): neighbours by words, `hard_negatives` as `index.training.mining` gives them for each
     kind, and from the second epoch on by vectors, for which `memory` keeps the last one seen of every
     passage. Sections stand beside what deceives them and beside their neighbours by turns.
-    `manuals` are sections with questions made of them (`index.training.questions`).
+    `pages` are sections with questions on them: those made of manuals (`index.training.questions`), and
+    those written on practice documents (`index.training.practice`).
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Batches:
         scale: float = 1.0,
         memory_size: int = 384,
         hard_negatives: Mapping[str, np.ndarray] | None = None,
-        manuals: Sequence[Passage] = (),
+        pages: Mapping[str, Sequence[Passage]] | None = None,
     ) -> None:
         self._data = data
         self._seed = seed
@@ -94,15 +96,15 @@ class Batches:
             "passages": self._passages,
             "sections": self._sections,
             "pairs": self._pairs,
-            "manuals": self._manuals,
         }
-        self._manual_pages = manuals
+        self._pages = pages or {}
+        self._make |= {kind: partial(self._asked_pages, kind) for kind in self._pages}
         self._hard_negatives = hard_negatives or {}
         self.position = dict.fromkeys(self._make, (0, 0))  # (epoch, batch)
         self.memory = np.zeros((len(data.passages), memory_size), np.float32)
 
     def next(self, step: int, weights: dict[str, float]) -> Batch:
-        """The batch of this step; `weights` are the shares of the three kinds."""
+        """The batch of this step; `weights` are the shares of the kinds."""
         rng = random.Random(f"{self._seed}:{step}")
         kind = rng.choices(list(weights), list(weights.values()))[0]
         epoch, at = self.position[kind]
@@ -124,7 +126,7 @@ class Batches:
         by_source: dict[str, list[int]] = {}
         for number, source in enumerate(self._sources(kind)):
             by_source.setdefault(source, []).append(number)
-        size = round({"sections": 48, "manuals": 32, "pairs": 72}[kind] * self._scale)
+        size = round({"sections": 48, "pairs": 72}.get(kind, 32) * self._scale)
         run = 2 if kind == "pairs" else 8  # neighbours stay together
         plan = []
         for numbers in by_source.values():
@@ -140,8 +142,8 @@ class Batches:
 
     def _sources(self, kind: str) -> list[str]:
         """What is mixed in a batch only with its like."""
-        if kind == "manuals":
-            return [page.id.split("/")[0] for page in self._manual_pages]
+        if kind in self._pages:
+            return [page.id.split("/")[0] for page in self._pages[kind]]
         items: Sequence[Section | Pair] = getattr(self._data, kind)
         return [item.source for item in items]
 
@@ -200,10 +202,10 @@ class Batches:
                 self._ask(batch, question, answers, range(first, len(batch.documents)), rng)
         return batch
 
-    def _manuals(self, numbers: list[int], rng: random.Random) -> Batch:
-        batch = Batch("manuals")
+    def _asked_pages(self, kind: str, numbers: list[int], rng: random.Random) -> Batch:
+        batch = Batch(kind)
         for number in numbers:
-            page = self._manual_pages[number]
+            page = self._pages[kind][number]
             title = f"{page.title}\n" if rng.random() < 0.8 else ""
             batch.documents.append([title, *sentences(page.text[:SECTION_CHARACTERS])])
             batch.passages.append(number)

@@ -13,12 +13,13 @@ answers.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from index.records import Document, Heading, document_id
+from index.training.sources import Passage
 
 FOLDER = Path(__file__).parent / "practice_texts"
 _HELD_OUT = 7  # one document of so many is not trained on
@@ -50,6 +51,24 @@ def read_practice(folder: Path = FOLDER) -> tuple[list[Practice], list[Practice]
             read = _practice(json.loads(line), f"{path.stem}/{number}")
             (trained if number % _HELD_OUT else held_out).append(read)
     return trained, held_out
+
+
+def sections_of(practice: Iterable[Practice]) -> list[Passage]:
+    """Each section under its heading as a passage, with the questions that it answers."""
+    found = []
+    for own in practice:
+        text, outline = own.document.text, own.document.outline
+        ends = [heading.start for heading in outline[1:]] + [len(text)]
+        for heading, end in zip(outline, ends, strict=True):
+            section = text[heading.start : end].strip()
+            name = f"{own.document.source}/{heading.title}"
+            asked = tuple(
+                (one.question, (one.answer,))
+                for one in own.questions
+                if one.answer and one.answer in section.removeprefix(heading.title)
+            )
+            found.append(Passage(name, own.document.title, section, asked))
+    return found
 
 
 def _practice(record: dict[str, Any], source: str) -> Practice:

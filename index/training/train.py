@@ -45,6 +45,7 @@ class Schedule:
     warmup: int = 60
     passages: float = 0.45  # shares of the steps
     manuals: float = 0.15
+    practice: float = 0.0
     sections: float = 0.34
     pairs: float = 0.06
     piece_rate: float = 1e-4
@@ -89,9 +90,12 @@ class Trainer:
         folder: Path,
         *,
         hard_negatives: Mapping[str, np.ndarray] | None = None,
-        manuals: Sequence[Passage] = (),
+        pages: Mapping[str, Sequence[Passage]] | None = None,
+        practice_held_out: Sequence[Passage] = (),
         reader: ReaderNetwork | None = None,
     ) -> None:
+        """`pages` as `Batches` takes them. What is held out of the data and of the practice documents
+        is asked for along the way."""
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.student = student.to(self.device)
         self.scale = torch.nn.Parameter(torch.tensor(3.2, device=self.device))  # log of ~25
@@ -99,18 +103,20 @@ class Trainer:
         self.data = data
         self.schedule = schedule
         self.folder = folder
+        self.practice_held_out = practice_held_out
         folder.mkdir(parents=True, exist_ok=True)
         self.batches = Batches(
             data,
             seed=schedule.seed,
             scale=schedule.scale,
             hard_negatives=hard_negatives,
-            manuals=manuals,
+            pages=pages,
         )
         self.reader = (reader or ReaderNetwork(student.token.out_features)).to(self.device)
         size = student.body.config.hidden_size
         self.queues = {
-            kind: Queue(schedule.queue, size, self.device) for kind in ("passages", "sections")
+            kind: Queue(schedule.queue, size, self.device)
+            for kind in ("passages", "sections", "practice")
         }
         self.average = {k: v.detach().clone() for k, v in student.state_dict().items()}
         pieces = list(student.body.embeddings.word_embeddings.parameters())
@@ -172,7 +178,7 @@ class Trainer:
             "late": losses.contrast(late, positive, ignore),
             "imitate": 0.5 * losses.imitate(dense, late, ignore),
         }
-        if batch.kind in ("passages", "manuals"):
+        if batch.kind in ("passages", "manuals", "practice"):
             told["sentence"] = 0.5 * self._sentence_loss(batch, queries, documents, sentence_of)
             asked = chosen_questions(batch, begun, late.detach(), self.step)
             told["reading"] = s.reading * reading_loss(self.reader, queries, documents, asked)
@@ -231,6 +237,7 @@ class Trainer:
         (self.folder / "schedule.json").write_text(json.dumps(asdict(s), indent=1))
         shares = {
             "passages": s.passages, "sections": s.sections, "pairs": s.pairs, "manuals": s.manuals,
+            "practice": s.practice,
         }  # fmt: skip
         seen, began, clock = 0, time.monotonic(), time.monotonic()
         while self.step < s.steps:
@@ -278,7 +285,11 @@ class Trainer:
         return copy.to(self.device)
 
     def check(self) -> None:
-        numbers = validate(self.averaged(), self.tokenizer, self.data.validation)
+        student = self.averaged()
+        numbers = validate(student, self.tokenizer, self.data.validation)
+        if self.practice_held_out:
+            practised = validate(student, self.tokenizer, self.practice_held_out)
+            numbers |= {f"practice {name}": value for name, value in practised.items()}
         told = " ".join(f"{k} {v:.4f}" for k, v in numbers.items())
         log.info("validation at step %d: %s", self.step, told)
         with (self.folder / "validation.jsonl").open("a") as out:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from index.records import Document
-from index.training.practice import Asked, read_practice
+from index.training.practice import Asked, read_practice, sections_of
 
 KINDS = {"direct", "paraphrase", "reason", "confusable", "spoken", "english", "unanswerable"}
 
@@ -28,6 +28,15 @@ def test_an_answer_stands_in_one_section_or_nowhere() -> None:
             assert bool(asked.answer) == (asked.kind != "unanswerable"), asked.question
             if asked.answer:
                 assert _holding(own.document, asked) == 1, asked.question
+
+
+def test_each_question_goes_to_the_section_that_answers_it() -> None:
+    trained, _ = read_practice()
+    for own in trained:
+        answered = [asked.question for asked in own.questions if asked.answer]
+        sections = sections_of([own])
+        assert len(sections) == len(own.document.outline)
+        assert sorted(q for one in sections for q, _ in one.questions) == sorted(answered)
 
 
 def test_what_is_held_out_is_not_trained_on() -> None:

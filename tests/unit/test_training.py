@@ -404,10 +404,17 @@ def test_training_stops_and_goes_on(tmp_path: Path) -> None:
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
 
     def trainer(steps: int) -> Trainer:
-        schedule = Schedule(steps=steps, warmup=1, scale=0.25, save_every=2, validate_every=99)
+        schedule = Schedule(
+            steps=steps, warmup=1, scale=0.25, save_every=2, validate_every=99, practice=0.15
+        )
         manuals = [Passage(f"a/{p.id}", "題", p.text, p.questions) for p in data.passages]
         folder = tmp_path / "run"
-        return Trainer(_tiny_student(), tokenizer, data, schedule, folder, manuals=manuals)
+        pages = {"manuals": manuals, "practice": manuals}
+        held_out = data.validation
+        return Trainer(
+            _tiny_student(), tokenizer, data, schedule, folder,
+            pages=pages, practice_held_out=held_out,
+        )  # fmt: skip
 
     trainer(2).run()
     second = trainer(4)

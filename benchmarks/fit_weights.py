@@ -2,10 +2,10 @@
 
     python benchmarks/fit_weights.py DATA    # DATA as for `python -m index.training`
 
-Questions come from the blocks of JaQuAD-train articles that encoder training holds out
-(`index.training.sources`); other training passages stand around them as distractors. Prints the
-weights for index/fuse.py, index/answer_sentences.py and bot/confidence.py, each with the measure
-it is judged by before and after, on a third of the questions that the fit does not see.
+Questions come from the blocks of JaQuAD-train articles and from the practice documents that encoder
+training holds out (`index.training.sources`, `index.training.practice`); what is trained on stands around them
+as distractors. Prints the weights for index/fuse.py, index/answer_sentences.py and bot/confidence.py, each
+with the measure it is judged by before and after, on a third of the questions that the fit does not see.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,11 @@ from index.build import build
 from index.encoder import load_encoder
 from index.fuse import WEIGHTS
 from index.query import Synonyms
-from index.records import Document, document_id
+from index.records import Document, Hit
 from index.retrieve import READ_CANDIDATES, READ_HITS, Retriever
+from index.training.candidates import Question, asked_of_passages, asked_of_practice
+from index.training.practice import read_practice
+from index.training.reader import documents_of
 from index.training.sources import (
     Passage,
     Section,
@@ -52,6 +55,10 @@ MANUAL_QUESTIONS = (
 )  # fmt: skip
 
 
+# Questions by where they are from, each with the index that they are asked of.
+Asked = Mapping[str, tuple[Retriever, Sequence[Question]]]
+
+
 @dataclass(frozen=True)
 class Case:
     """Candidates of one question: features float (candidates, features) and which are right."""
@@ -72,14 +79,20 @@ def main() -> None:
     options = parser.parse_args()
     train, held_out = load_passages(options.data)
     others = random.Random(0).sample(train, min(options.distractors, len(train)))
-    asked = [(q, answers, p) for p in held_out for q, answers in p.questions]
-    random.Random(1).shuffle(asked)
-    asked = asked[: options.questions]
     home = Path(tempfile.gettempdir()) / f"kiku-fit{options.encoder and Path(options.encoder).name}"
     encoder = None if options.encoder == "none" else load_encoder(options.encoder)
-    retriever = _open(home, [*held_out, *others], encoder)
-    _fit_fusion(retriever, asked)
-    _fit_sentences(retriever, asked)
+    articles = _open(home / "articles", documents_of([*held_out, *others]), encoder)
+    practised, practice = read_practice()
+    documents = [own.document for own in (*practised, *practice)]
+    asked = {
+        "articles": (articles, _some(asked_of_passages(held_out), options.questions)),
+        "practice": (
+            _open(home / "practice", documents, encoder),
+            [one for one in _some(asked_of_practice(practice), options.questions) if one[1]],
+        ),
+    }
+    _fit_fusion(asked)
+    _fit_sentences(asked)
     _, sections = hold_out_sections(read_sections(options.data / "sections.ja.jsonl.gz"))
     pages: dict[str, list[Section]] = {}
     for section in sections:
@@ -87,49 +100,47 @@ def main() -> None:
     _fit_confidence(home, held_out, others, list(pages.values()), encoder)
 
 
-def _open(home: Path, passages: Sequence[Passage], encoder: object) -> Retriever:
-    documents = (
-        Document(document_id(p.id), p.title, p.text, p.id, revision=p.id) for p in passages
-    )
+def _some(questions: Iterable[Question], most: int) -> list[Question]:
+    asked = list(questions)
+    random.Random(1).shuffle(asked)
+    return asked[:most]
+
+
+def _open(home: Path, documents: Iterable[Document], encoder: object) -> Retriever:
     build(home, documents, encoder=encoder)  # type: ignore[arg-type]
     return Retriever.open(home, encoder=encoder, synonyms=Synonyms())  # type: ignore[arg-type]
 
 
-def _fit_fusion(retriever: Retriever, asked: Sequence[tuple[str, Sequence[str], Passage]]) -> None:
-    cases = []
-    for question, answers, passage in asked:
-        hits = retriever.search(question, READ_CANDIDATES)
-        features = np.array([[hit.features.get(name, 0.0) for name in FUSED] for hit in hits])
-        right = np.array(
-            [
-                hit.document.id == document_id(passage.id)
-                and any(answer in hit.chunk.text for answer in answers)
-                for hit in hits
-            ]
-        )
-        cases.append(Case(features.reshape(-1, len(FUSED)), right.reshape(-1)))
+def _answers(hit: Hit, text: str, question: Question) -> bool:
+    """Whether a text of a hit answers."""
+    return hit.document.id == question[2] and any(answer in text for answer in question[1])
+
+
+def _fit_fusion(asked: Asked) -> None:
+    cases: dict[str, list[Case]] = {}
+    for name, (retriever, questions) in asked.items():
+        cases[name] = []
+        for question in questions:
+            hits = retriever.search(question[0], READ_CANDIDATES)
+            features = np.array([[hit.features.get(name, 0.0) for name in FUSED] for hit in hits])
+            right = np.array([_answers(hit, hit.chunk.text, question) for hit in hits], bool)
+            cases[name].append(Case(features.reshape(-1, len(FUSED)), right))
     _report("fusion", FUSED, cases, [WEIGHTS.get(name, 0.0) for name in FUSED])
 
 
-def _fit_sentences(
-    retriever: Retriever, asked: Sequence[tuple[str, Sequence[str], Passage]]
-) -> None:
-    cases = []
-    for question, answers, passage in asked:
-        search = retriever.explain(question, READ_HITS)
-        ranked = search.sentences
-        if not ranked:
-            ranked = rank_sentences(retriever, search, search.hits)
-            ranked = read_closely(retriever, search, ranked) or ranked
-        features = np.array([[s.features.get(name, 0.0) for name in CHOSEN] for s in ranked])
-        right = np.array(
-            [
-                s.hit.document.id == document_id(passage.id)
-                and any(answer in s.text for answer in answers)
-                for s in ranked
-            ]
-        )
-        cases.append(Case(features.reshape(-1, len(CHOSEN)), right.reshape(-1)))
+def _fit_sentences(asked: Asked) -> None:
+    cases: dict[str, list[Case]] = {}
+    for name, (retriever, questions) in asked.items():
+        cases[name] = []
+        for question in questions:
+            search = retriever.explain(question[0], READ_HITS)
+            ranked = search.sentences
+            if not ranked:
+                ranked = rank_sentences(retriever, search, search.hits)
+                ranked = read_closely(retriever, search, ranked) or ranked
+            features = np.array([[s.features.get(name, 0.0) for name in CHOSEN] for s in ranked])
+            right = np.array([_answers(s.hit, s.text, question) for s in ranked], bool)
+            cases[name].append(Case(features.reshape(-1, len(CHOSEN)), right))
     weights = [SENTENCE_WEIGHTS.get(name, 0.0) for name in CHOSEN]
     _report("sentences", CHOSEN, cases, weights)
 
@@ -160,7 +171,7 @@ def _fit_confidence(
         left_out = shown[: max(1, round(0.3 * len(shown)))]
         kept = [p for block in shown[len(left_out) :] for p in block]
         around = chooser.sample(list(others), min(len(others), max(0, size - len(kept))))
-        retriever = _open(home / f"size{size}", [*kept, *around], encoder)
+        retriever = _open(home / f"size{size}", documents_of([*kept, *around]), encoder)
         for label, blocks_asked in ((0, left_out), (1, shown[len(left_out) :])):
             asked = [q for block in blocks_asked for p in block for q, _ in p.questions]
             chooser.shuffle(asked)
@@ -172,7 +183,7 @@ def _fit_confidence(
             for manual in kept_manuals
             for s in manual
         ]
-        retriever = _open(home / f"manuals{size}", documents, encoder)
+        retriever = _open(home / f"manuals{size}", documents_of(documents), encoder)
         for label, chosen in ((0, left_out_manuals), (1, kept_manuals)):
             ask(retriever, _manual_questions(chosen, random.Random(size)), label)
     features, answered = np.array(rows), np.array(labels)
@@ -209,16 +220,24 @@ def _manual_questions(manuals: Sequence[list[Section]], chooser: random.Random) 
     return asked[:200]
 
 
-def _report(name: str, names: Sequence[str], cases: Sequence[Case], weights: list[float]) -> None:
-    usable = [case for case in cases if case.right.any()]
-    order = np.random.default_rng(0).permutation(len(usable))
-    cut = len(order) * 2 // 3
-    fit, rest = [usable[i] for i in order[:cut]], [usable[i] for i in order[cut:]]
+def _report(
+    name: str, names: Sequence[str], cases: Mapping[str, Sequence[Case]], weights: list[float]
+) -> None:
+    """Fits on two thirds of the questions of each kind, all kinds weighing the same."""
+    fit: list[tuple[Case, float]] = []
+    rest: dict[str, list[Case]] = {}
+    for kind, own in cases.items():
+        usable = [case for case in own if case.right.any()]
+        order = np.random.default_rng(0).permutation(len(usable))
+        cut = len(order) * 2 // 3
+        fit += [(usable[i], 1 / max(1, cut)) for i in order[:cut]]
+        rest[kind] = [usable[i] for i in order[cut:]]
+        share = len(usable) / len(own)
+        print(f"{name}: {kind}: right one among the candidates of {share:.4f} of {len(own)}")
     fitted = _listwise(fit, np.array(weights))
-    share = len(usable) / len(cases)
-    print(f"{name}: {len(usable)} questions, right one among the candidates in {share:.4f}")
     for label, chosen in (("before", np.array(weights)), ("after", fitted)):
-        print(f"{name}: first is right {label} {_first_right(rest, chosen):.4f}")
+        told = " ".join(f"{kind} {_first_right(own, chosen):.4f}" for kind, own in rest.items())
+        print(f"{name}: first is right {label}: {told}")
     print(json.dumps(dict(zip(names, fitted.round(3).tolist(), strict=True)), indent=1))
 
 
@@ -226,21 +245,21 @@ def _first_right(cases: Sequence[Case], weights: np.ndarray) -> float:
     return float(np.mean([case.right[np.argmax(case.features @ weights)] for case in cases]))
 
 
-def _listwise(cases: Sequence[Case], start: np.ndarray) -> np.ndarray:
-    """Minimises the cross-entropy of a softmax over each question's candidates (ListNet, Cao et al.
-    2007), with a little L2 so that features which say the same share their weight."""
+def _listwise(cases: Sequence[tuple[Case, float]], start: np.ndarray) -> np.ndarray:
+    """Minimises the weighted cross-entropy of a softmax over each question's candidates (ListNet, Cao et
+    al. 2007), with a little L2 so that features which say the same share their weight."""
+    count = sum(weight for _, weight in cases)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         total, slope = 0.0, np.zeros_like(weights)
-        for case in cases:
+        for case, weight in cases:
             scores = case.features @ weights
             exponent = np.exp(scores - scores.max())
             share = exponent / exponent.sum()
             right = share[case.right].sum()
-            total -= np.log(right + 1e-12)
+            total -= weight * np.log(right + 1e-12)
             within = share * case.right / max(right, 1e-12)
-            slope += (share - within) @ case.features
-        count = len(cases)
+            slope += weight * (share - within) @ case.features
         return total / count + 1e-4 * weights @ weights, slope / count + 2e-4 * weights
 
     fitted: np.ndarray = minimize(loss, start, jac=True, method="L-BFGS-B").x

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from index.records import Document
 from index.training.practice import Asked, read_practice, sections_of
+from index.training.sources import LeakageFilter
 
 KINDS = {"direct", "paraphrase", "reason", "confusable", "spoken", "english", "unanswerable"}
 
@@ -47,7 +50,14 @@ def test_what_is_held_out_is_not_trained_on() -> None:
 
 
 def test_none_is_about_what_the_project_measures_with() -> None:
+    corpus = Path(__file__).parents[2] / "corpus"
+    pages = [path.read_text("utf-8") for path in (corpus / "documents").rglob("*.md")]
+    asked = (corpus / "questions.jsonl").read_text("utf-8")
+    leakage = LeakageFilter(pages)
+    assert pages
     for part in read_practice():
         for own in part:
+            assert leakage.share(own.document.text) < 0.05, own.document.title
+            assert not any(one.question in asked for one in own.questions), own.document.title
             for name in ("docker", "kubernetes", "kubelet", "containerd", "cgroup"):
                 assert name not in own.document.text.lower(), own.document.title

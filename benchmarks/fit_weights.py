@@ -15,7 +15,7 @@ import json
 import random
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +145,34 @@ def _fit_sentences(asked: Asked) -> None:
     _report("sentences", CHOSEN, cases, weights)
 
 
+@dataclass
+class Judged:
+    """What the confidence is fitted on: features (n, len(JUDGED)) of questions, and 1 where they are
+    answered, 0 where nothing that is indexed answers them."""
+
+    rows: list[list[float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+    def ask(self, retriever: Retriever, questions: Iterable[Question], answered: bool) -> None:
+        """Adds what is seen of some questions. Those whose answer is there but not among the quotes
+        are left out: no confidence would be right."""
+        for question in questions:
+            found = extractive.extract(retriever, retriever.explain(question[0], 8), 5)
+            if answered and question[1] and not _quoted(found, question):
+                continue
+            self.rows.append([found.features.get(name, 0.0) for name in JUDGED])
+            self.labels.append(int(answered))
+
+
+def _quoted(found: extractive.Extract, question: Question) -> bool:
+    """Whether a piece of evidence answers."""
+    quotes = [
+        (one.hit, one.hit.chunk.text[one.start - one.hit.chunk.start :][: one.end - one.start])
+        for one in found.evidence
+    ]
+    return any(_answers(hit, quote, question) for hit, quote in quotes)
+
+
 def _fit_confidence(
     home: Path,
     held_out: Sequence[Passage],
@@ -152,52 +180,93 @@ def _fit_confidence(
     manuals: Sequence[list[Section]],
     encoder: object,
 ) -> None:
-    """Leaves 30 % of the passages out, in corpora of several sizes, and fits a logistic model."""
-    rows: list[list[float]] = []
-    labels: list[int] = []
-
-    def ask(retriever: Retriever, questions: Sequence[str], label: int) -> None:
-        for question in questions:
-            search = retriever.explain(question, 8)
-            found = extractive.extract(retriever, search, 5)
-            rows.append([found.features.get(name, 0.0) for name in JUDGED])
-            labels.append(label)
-
+    """Fits a logistic model to questions on indexes that a part is left out of."""
+    kinds = {"articles": Judged(), "manuals": Judged(), "practice": Judged()}
     for number, size in enumerate((30, 100, 300, 1000, 1500)):
-        chooser = random.Random(number)
-        blocks = [held_out[i : i + 10] for i in range(0, len(held_out), 10)]
-        chooser.shuffle(blocks)
-        shown = blocks[: max(3, min(len(blocks), size // 10))]
-        left_out = shown[: max(1, round(0.3 * len(shown)))]
-        kept = [p for block in shown[len(left_out) :] for p in block]
-        around = chooser.sample(list(others), min(len(others), max(0, size - len(kept))))
-        retriever = _open(home / f"size{size}", documents_of([*kept, *around]), encoder)
-        for label, blocks_asked in ((0, left_out), (1, shown[len(left_out) :])):
-            asked = [q for block in blocks_asked for p in block for q, _ in p.questions]
-            chooser.shuffle(asked)
-            ask(retriever, asked[:300], label)
+        _ask_articles(
+            kinds["articles"], home, held_out, others, size, random.Random(number), encoder
+        )
     for number, size in enumerate((20, 60, 200)):
-        kept_manuals, left_out_manuals = _shared_out(manuals, size, random.Random(number))
-        documents = [
-            Passage(f"{s.title}/{s.heading}", s.title, f"{s.heading}\n{s.text}")
-            for manual in kept_manuals
-            for s in manual
-        ]
-        retriever = _open(home / f"manuals{size}", documents_of(documents), encoder)
-        for label, chosen in ((0, left_out_manuals), (1, kept_manuals)):
-            ask(retriever, _manual_questions(chosen, random.Random(size)), label)
-    features, answered = np.array(rows), np.array(labels)
-    order = np.random.default_rng(0).permutation(len(answered))
-    cut = len(order) * 2 // 3
-    fit, rest = order[:cut], order[cut:]
-    weights = _logistic(features[fit], answered[fit])
-    shipped = Calibration()
-    before = features @ [shipped.weights.get(name, 0.0) for name in JUDGED]
-    after = features @ weights[:-1]
-    print(f"confidence: AUROC before {_auroc(before[rest], answered[rest]):.4f}")
-    print(f"confidence: AUROC after  {_auroc(after[rest], answered[rest]):.4f}")
+        _ask_manuals(kinds["manuals"], home, manuals, size, random.Random(number), encoder)
+    for number, size in enumerate((0, 150)):
+        _ask_practice(kinds["practice"], home, size, random.Random(number), encoder)
+    fit: list[tuple[np.ndarray, np.ndarray]] = []
+    rest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for kind, own in kinds.items():
+        features, answered = np.array(own.rows), np.array(own.labels)
+        order = np.random.default_rng(0).permutation(len(answered))
+        cut = len(order) * 2 // 3
+        fit.append((features[order[:cut]], answered[order[:cut]]))
+        rest[kind] = features[order[cut:]], answered[order[cut:]]
+    weights = _logistic(
+        np.concatenate([features for features, _ in fit]),
+        np.concatenate([answered for _, answered in fit]),
+    )
+    shipped = [Calibration().weights.get(name, 0.0) for name in JUDGED]
+    for label, chosen in (("before", shipped), ("after", weights[:-1])):
+        told = " ".join(f"{kind} {_auroc(x @ chosen, y):.4f}" for kind, (x, y) in rest.items())
+        print(f"confidence: AUROC {label}: {told}")
     print(json.dumps(dict(zip(JUDGED, weights[:-1].round(3).tolist(), strict=True)), indent=1))
     print(f"bias {weights[-1]:.3f}")
+
+
+def _ask_articles(
+    judged: Judged,
+    home: Path,
+    held_out: Sequence[Passage],
+    others: Sequence[Passage],
+    size: int,
+    chooser: random.Random,
+    encoder: object,
+) -> None:
+    """Up to `size` passages, of which three tenths of the blocks that are asked about stay out."""
+    blocks = [held_out[i : i + 10] for i in range(0, len(held_out), 10)]
+    chooser.shuffle(blocks)
+    shown = blocks[: max(3, min(len(blocks), size // 10))]
+    left_out = shown[: max(1, round(0.3 * len(shown)))]
+    kept = [p for block in shown[len(left_out) :] for p in block]
+    around = chooser.sample(list(others), min(len(others), max(0, size - len(kept))))
+    retriever = _open(home / f"size{size}", documents_of([*kept, *around]), encoder)
+    for answered, asked in ((False, [p for block in left_out for p in block]), (True, kept)):
+        judged.ask(retriever, _some(asked_of_passages(asked), 300), answered)
+
+
+def _ask_manuals(
+    judged: Judged,
+    home: Path,
+    manuals: Sequence[list[Section]],
+    size: int,
+    chooser: random.Random,
+    encoder: object,
+) -> None:
+    """`size` pages, and questions on as many of others that stay out."""
+    kept, left_out = _shared_out(manuals, size, chooser)
+    passages = [
+        Passage(f"{s.title}/{s.heading}", s.title, f"{s.heading}\n{s.text}")
+        for manual in kept
+        for s in manual
+    ]
+    retriever = _open(home / f"manuals{size}", documents_of(passages), encoder)
+    for answered, chosen in ((False, left_out), (True, kept)):
+        asked = _manual_questions(chosen, chooser)
+        judged.ask(retriever, [(question, (), "") for question in asked], answered)
+
+
+def _ask_practice(
+    judged: Judged, home: Path, size: int, chooser: random.Random, encoder: object
+) -> None:
+    """What is held out of the practice documents, of which three tenths stay out, among `size` others;
+    of what is there, some questions have no answer."""
+    practised, practice = read_practice()
+    chooser.shuffle(practice)
+    cut = round(0.3 * len(practice))
+    left_out, kept = practice[:cut], practice[cut:]
+    shown = [*kept, *chooser.sample(practised, size)]
+    retriever = _open(home / f"practice{size}", (own.document for own in shown), encoder)
+    judged.ask(retriever, (one for one in asked_of_practice(left_out) if one[1]), False)
+    for answered in (False, True):
+        questions = (one for one in asked_of_practice(kept) if bool(one[1]) == answered)
+        judged.ask(retriever, questions, answered)
 
 
 def _shared_out(

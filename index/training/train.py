@@ -43,10 +43,10 @@ class Schedule:
 
     steps: int = 700
     warmup: int = 60
-    passages: float = 0.45  # shares of the steps
-    manuals: float = 0.15
-    practice: float = 0.0
-    sections: float = 0.34
+    passages: float = 0.38  # shares of the steps
+    manuals: float = 0.10
+    practice: float = 0.20
+    sections: float = 0.26
     pairs: float = 0.06
     piece_rate: float = 1e-4
     body_rate: float = 1e-4

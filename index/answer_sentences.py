@@ -35,7 +35,7 @@ SENTENCE_WEIGHTS: Mapping[str, float] = {
     "late": 5.5,
     "late_around": 6.0,
     "reads": 3.5,
-    "close": 4.0,
+    "close": 7.0,
     "expected": 2.5,
     "defines": 1.0,
     "code": -2.0,
@@ -43,8 +43,8 @@ SENTENCE_WEIGHTS: Mapping[str, float] = {
 
 # The best sentences are read closely where the first is no further than this above the second, and of
 # them those no further than this below the first.
-CLOSE_CALL = 2.0
-_WITHIN = 3.0
+CLOSE_CALL = 2.5
+_WITHIN = 4.0
 UNLIKELY = -1.0  # what counts for a sentence beside those that were read
 
 

@@ -22,7 +22,7 @@ WEIGHTS: Mapping[str, float] = {
     "late": 5.0,
     "near": 5.5,
     "reads": 4.0,
-    "close": 4.0,
+    "close": 6.0,
     "title": 1.5,
     "version": 6.0,
     "superseded": -1.0,

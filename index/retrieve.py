@@ -37,7 +37,7 @@ READ_CANDIDATES = 8
 # and of how many the sentences may be quoted.
 READ_HITS = 5
 # The best sentences are read closely where the first passage is no further than this above the second.
-CLOSE_CALL = 1.5
+CLOSE_CALL = 2.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,24 @@ _WEIGHTS: Mapping[str, float] = {
     "read_closely": -1.61,
 }
 _BIAS = -1.98
+# The same fit without what the close reader says, for encoders that have none.
+_NOT_READ: Mapping[str, float] = {
+    "lexical": 0.83,
+    "dense": 1.40,
+    "late": 0.99,
+    "coverage": 1.05,
+    "sentence": 0.12,
+    "around": 1.17,
+    "sentence_late": -0.01,
+    "late_around": 0.79,
+    "late_weakest": 1.20,
+    "reads": 1.04,
+    "passage_reads": 1.33,
+    "unknown": 0.33,
+    "margin": 0.14,
+    "expected": 0.20,
+}
+_NOT_READ_BIAS = -3.74
 # Such a fit on articles and manuals over an index without vectors, where only words speak, raised by log 4.
 _WORDS_ONLY: Mapping[str, float] = {
     "lexical": 1.96,
@@ -74,9 +92,12 @@ class Calibration:
             ) from None
 
     def probability(self, features: Mapping[str, float]) -> float:
-        """The probability (0…1) that the documents answer."""
+        """The probability (0…1) that the documents answer; `features` without `close` are those of an
+        encoder that has no close reader."""
         weights, bias = self.weights, self.bias
         if weights == _WEIGHTS and not (features.get("dense") or features.get("late")):
             weights, bias = _WORDS_ONLY, _WORDS_ONLY_BIAS
+        elif weights == _WEIGHTS and "close" not in features:
+            weights, bias = _NOT_READ, _NOT_READ_BIAS
         odds = bias + sum(weight * features.get(name, 0.0) for name, weight in weights.items())
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))

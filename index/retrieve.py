@@ -18,7 +18,7 @@ from index.errors import IndexMismatch
 from index.fuse import fuse
 from index.generation import Manifest, TokenVectors
 from index.lexical import terms
-from index.normalize import is_english, well_formed
+from index.normalize import well_formed
 from index.query import Query, Synonyms, understand, version_match
 from index.reader import standing
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
@@ -118,6 +118,11 @@ class Retriever:
         """Whether meaning is searched too, not words alone."""
         return self._encoder is not None
 
+    @property
+    def reads_closely(self) -> bool:
+        """Whether the encoder has a close reader."""
+        return self._encoder is not None and self._encoder.close_reader is not None
+
     def close(self) -> None:
         """Closes the files of the generation."""
         self._generation.close()
@@ -179,10 +184,10 @@ class Retriever:
 
     def read_closely(self, search: Search, candidates: Sequence[Candidate]) -> np.ndarray | None:
         """How likely the answer stands in each of some sentences, best first, −1…1: a tenth of the
-        log odds, float32 (n,), −1 for those that there was no room for; None without a close reader,
-        and for English questions, which it was not taught."""
+        log odds, float32 (n,), −1 for those that there was no room for; None without a close
+        reader."""
         reader = self._encoder.close_reader if self._encoder else None
-        if reader is None or not candidates or is_english(search.query.text):
+        if reader is None or not candidates:
             return None
         odds = reader.read(search.query.text, candidates)
         shares: np.ndarray = np.nan_to_num(odds / 10, nan=-1.0).clip(-1.0, 1.0)

@@ -44,7 +44,9 @@ def extract(retriever: Retriever, search: Search, top_k: int) -> Extract:
     chosen = _choose(search.query, ranked)
     evidence = [_evidence(sentence, ranked) for sentence in chosen]
     evidence.extend(_others(ranked, chosen, top_k - len(evidence)))
-    return Extract(evidence[:top_k], min(len(chosen), top_k), _features(search, chosen[0]))
+    return Extract(
+        evidence[:top_k], min(len(chosen), top_k), _features(retriever, search, chosen[0])
+    )
 
 
 def readable(quote: str) -> str:
@@ -150,12 +152,12 @@ def _with_what_it_announces(sentence: Sentence) -> tuple[int, int]:
     return sentence.start, end
 
 
-def _features(search: Search, best: Sentence) -> dict[str, float]:
+def _features(retriever: Retriever, search: Search, best: Sentence) -> dict[str, float]:
     """What the confidence is made from."""
     hit = best.hit
     top = search.hits[0].score
     rest = [other.score for other in search.hits[1:5]]
-    return {
+    features = {
         "lexical": hit.features.get("lexical", 0.0),
         "dense": hit.features.get("dense", 0.0),
         "late": hit.features.get("late", 0.0),
@@ -170,9 +172,11 @@ def _features(search: Search, best: Sentence) -> dict[str, float]:
         "unknown": search.query.unknown_share(),
         "margin": top - sum(rest) / len(rest) if rest else 0.0,
         "expected": best.features["expected"],
-        "close": best.features.get("close", 0.0),
-        "read_closely": best.features.get("read_closely", 0.0),
     }
+    if retriever.reads_closely:
+        features["close"] = best.features.get("close", 0.0)
+        features["read_closely"] = best.features.get("read_closely", 0.0)
+    return features
 
 
 def _distinct(hits: Sequence[Hit]) -> list[Hit]:

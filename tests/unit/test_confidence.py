@@ -48,6 +48,12 @@ def test_the_shipped_one_tells_evidence_from_none() -> None:
     assert shipped.probability(bad) < 0.1
 
 
+def test_an_encoder_without_a_close_reader_has_weights_of_its_own() -> None:
+    seen = {"lexical": 0.2, "dense": 0.2, "late": 0.5, "late_weakest": 0.2}
+    stands_out = {**seen, "close": 0.0, "read_closely": 0.0}
+    assert Calibration().probability(seen) < Calibration().probability(stands_out)
+
+
 def test_a_team_has_its_own(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     assert Calibration.read(path).weights == Calibration().weights

@@ -48,6 +48,7 @@ JUDGED = (
     "late_weakest", "reads", "passage_reads", "unknown", "margin", "expected", "close",
     "read_closely",
 )  # fmt: skip
+NOT_READ = tuple(name for name in JUDGED if name not in ("close", "read_closely"))
 # Technical text too: JaQuAD's questions alone make the confidence shy of manuals.
 MANUAL_QUESTIONS = (
     "{title}の{heading}を教えてください", "{title} {heading}", "{title}の{heading}とは何ですか",
@@ -118,20 +119,20 @@ def _answers(hit: Hit, text: str, question: Question) -> bool:
 
 def _fit_fusion(asked: Asked) -> None:
     cases: dict[str, list[Case]] = {}
-    for name, (retriever, questions) in asked.items():
-        cases[name] = []
+    for kind, (retriever, questions) in asked.items():
+        cases[kind] = []
         for question in questions:
             hits = retriever.search(question[0], READ_CANDIDATES)
             features = np.array([[hit.features.get(name, 0.0) for name in FUSED] for hit in hits])
             right = np.array([_answers(hit, hit.chunk.text, question) for hit in hits], bool)
-            cases[name].append(Case(features.reshape(-1, len(FUSED)), right))
+            cases[kind].append(Case(features.reshape(-1, len(FUSED)), right))
     _report("fusion", FUSED, cases, [WEIGHTS.get(name, 0.0) for name in FUSED])
 
 
 def _fit_sentences(asked: Asked) -> None:
     cases: dict[str, list[Case]] = {}
-    for name, (retriever, questions) in asked.items():
-        cases[name] = []
+    for kind, (retriever, questions) in asked.items():
+        cases[kind] = []
         for question in questions:
             search = retriever.explain(question[0], READ_HITS)
             ranked = search.sentences
@@ -140,7 +141,7 @@ def _fit_sentences(asked: Asked) -> None:
                 ranked = read_closely(retriever, search, ranked) or ranked
             features = np.array([[s.features.get(name, 0.0) for name in CHOSEN] for s in ranked])
             right = np.array([_answers(s.hit, s.text, question) for s in ranked], bool)
-            cases[name].append(Case(features.reshape(-1, len(CHOSEN)), right))
+            cases[kind].append(Case(features.reshape(-1, len(CHOSEN)), right))
     weights = [SENTENCE_WEIGHTS.get(name, 0.0) for name in CHOSEN]
     _report("sentences", CHOSEN, cases, weights)
 
@@ -198,16 +199,18 @@ def _fit_confidence(
         cut = len(order) * 2 // 3
         fit.append((features[order[:cut]], answered[order[:cut]]))
         rest[kind] = features[order[cut:]], answered[order[cut:]]
-    weights = _logistic(
-        np.concatenate([features for features, _ in fit]),
-        np.concatenate([answered for _, answered in fit]),
-    )
-    shipped = [Calibration().weights.get(name, 0.0) for name in JUDGED]
-    for label, chosen in (("before", shipped), ("after", weights[:-1])):
-        told = " ".join(f"{kind} {_auroc(x @ chosen, y):.4f}" for kind, (x, y) in rest.items())
-        print(f"confidence: AUROC {label}: {told}")
-    print(json.dumps(dict(zip(JUDGED, weights[:-1].round(3).tolist(), strict=True)), indent=1))
-    print(f"bias {weights[-1]:.3f}")
+    features, answered = (np.concatenate(part) for part in zip(*fit, strict=True))
+    for what, names in (("confidence", JUDGED), ("without a close reader", NOT_READ)):
+        columns = [JUDGED.index(name) for name in names]
+        weights = _logistic(features[:, columns], answered)
+        shipped = [Calibration().weights.get(name, 0.0) for name in names]
+        for label, chosen in (("before", shipped), ("after", weights[:-1])):
+            told = " ".join(
+                f"{kind} {_auroc(x[:, columns] @ chosen, y):.4f}" for kind, (x, y) in rest.items()
+            )
+            print(f"{what}: AUROC {label}: {told}")
+        print(json.dumps(dict(zip(names, weights[:-1].round(3).tolist(), strict=True)), indent=1))
+        print(f"bias {weights[-1]:.3f}")
 
 
 def _ask_articles(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, combinations
@@ -235,6 +238,29 @@ def test_threads_find_the_same(retriever: Retriever) -> None:
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(found, questions))
     assert together == [found(question) for question in questions]
+
+
+def test_no_more_search_at_a_time_than_there_are_turns(built_home: Path) -> None:
+    lock = threading.Lock()
+    inside, most = 0, 0
+
+    class Watched(FakeEncoder):
+        def encode_queries(self, texts: Sequence[str]) -> Encoding:
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.01)
+            with lock:
+                inside -= 1
+            return super().encode_queries(texts)
+
+    watched = Retriever.open(built_home, encoder=Watched())
+    turns = max(2, os.cpu_count() or 1)
+    with ThreadPoolExecutor(3 * turns) as pool:
+        found = list(pool.map(watched.search, [QUESTIONS[0]] * 6 * turns))
+    assert all(found)
+    assert most == turns
 
 
 def test_threads_read_the_same_documents(built_home: Path, fake_encoder: FakeEncoder) -> None:

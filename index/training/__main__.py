@@ -242,11 +242,14 @@ class Recipe:
         add_reader(stage.train_reader(network, cases, checked), model)
 
     def close_reader(self) -> None:
-        """Stage 7: the close reader, trained from the exported model's weights and put beside it."""
+        """Stage 7: the close reader, trained from the exported model's weights, or from the close reader
+        that the model has, and put beside it."""
         from tokenizers import Tokenizer
 
+        from index.close_reader import CHANGES
         from index.training import close_reader as stage
         from index.training.candidates import asked_of_passages, asked_of_practice, mined
+        from index.training.close_examples import Examples, Packer
         from index.training.export import add_close_reader
         from index.training.practice import read_practice
         from index.training.questions import asked_sections
@@ -265,12 +268,12 @@ class Recipe:
         practised = index_of((own.document for own in practice), home / "practice", model)
         practice_cases = mined(practised, asked_of_practice(practice))
         network = stage.CloseReaderNetwork(Student.load(model))
-        packer = stage.Packer(Tokenizer.from_file(str(self.tokenizer())))
+        if (model / CHANGES).is_file():
+            network.take_up(model)
+        packer = Packer(Tokenizer.from_file(str(self.tokenizer())))
         trained, held_out = cases[: -stage.CHECKED], cases[-stage.CHECKED :]
         checked = [one for case in held_out if (one := packer.example(case, chooser))]
-        examples = stage.Examples(
-            packer, trained, self.data.sections, self.data.pairs, practice_cases
-        )
+        examples = Examples(packer, trained, self.data.sections, self.data.pairs, practice_cases)
         add_close_reader(stage.train_close_reader(network, examples, checked, home), model)
 
     def evaluate(self, model: str, tasks: list[str]) -> None:

@@ -131,7 +131,8 @@ class _Letters:
 
 def test_examples_mark_where_answers_begin_and_end_and_judge_no_other_place() -> None:
     pytest.importorskip("torch")
-    from index.training.close_reader import Case, Packer
+    from index.training.candidates import Case
+    from index.training.close_examples import Packer
 
     right, wrong = hit("a", "前の文。東京に住む。"), hit("b", "東京は広い。別の話。")
     case = Case("どこに住む", ["東京"], [right], [wrong])
@@ -153,7 +154,8 @@ def test_examples_mark_where_answers_begin_and_end_and_judge_no_other_place() ->
 
 def test_the_loss_is_what_its_definition_says() -> None:
     torch = pytest.importorskip("torch")
-    from index.training.close_reader import Example, _padded, loss_of
+    from index.training.close_examples import Example
+    from index.training.close_reader import _padded, loss_of
 
     batch = _padded([
         Example([1, 5, 2, 7, 8, 9], 3, [(3, 6)], [4], [5]), Example([1, 2, 7], 2, [(2, 3)], [], []),
@@ -203,6 +205,10 @@ def test_the_shipped_folder_computes_what_the_changed_weights_say(tmp_path: Path
         for parameter in [*network.body.encoder.parameters(), network.segment]:
             parameter.add_(0.02 * torch.randn_like(parameter))
     add_close_reader(network, tmp_path)
+    taken_up = CloseReaderNetwork(Student.load(tmp_path))
+    taken_up.take_up(tmp_path)
+    for before, after in zip(network.parameters(), taken_up.parameters(), strict=True):
+        assert (before - after).abs().max() < 0.01
     weights = int8_weights(tmp_path / "model.safetensors", tmp_path / CHANGES)
     session = _session_of(tmp_path / GRAPH, weights)
     ids = np.random.default_rng(0).integers(5, 50, (1, 30))
@@ -217,7 +223,7 @@ def test_the_shipped_folder_computes_what_the_changed_weights_say(tmp_path: Path
 
 def test_examples_of_manuals_judge_whole_sentences() -> None:
     pytest.importorskip("torch")
-    from index.training.close_reader import OF_PAIRS, OF_SECTIONS, Examples, Packer
+    from index.training.close_examples import OF_PAIRS, OF_SECTIONS, Examples, Packer
     from index.training.sources import Pair, Section
 
     page = [

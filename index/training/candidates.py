@@ -7,15 +7,15 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from index.records import Hit, document_id
+from index.records import DocumentSummary, Hit, document_id
 from index.retrieve import Mode, Retriever
+from index.split import SplitSettings, split
 from index.training.practice import Practice
 from index.training.sources import Passage
 
 log = logging.getLogger(__name__)
 
 MINED = 3  # passages of each leg
-DEEPER = 2000  # passages among which the right one is looked for where neither leg has it
 LEGS: tuple[Mode, ...] = ("lexical", "dense")
 # A question, its answers, and the id of the document that holds them.
 Question = tuple[str, Sequence[str], str]
@@ -34,12 +34,14 @@ class Case:
 def mined(retriever: Retriever, asked: Iterable[Question]) -> list[Case]:
     """The questions with what either leg finds for them."""
     cases = []
+    summaries = {summary.id: summary for summary in retriever.documents()}
     for question, answers, document in asked:
         hits = [hit for leg in LEGS for hit in retriever.search(question, MINED, mode=leg)]
         found = list({hit.chunk.id: hit for hit in hits}.values())
         right = _answering(found, answers, document)
         if answers and not right:
-            right = _answering(retriever.search(question, DEEPER, mode="dense"), answers, document)
+            passages = _passages(retriever, summaries[document])
+            right = _answering(passages, answers, document)
         others = [hit for hit in found if hit not in right]
         cases.append(Case(question, answers, right, others))
         if len(cases) % 5000 == 0:
@@ -59,6 +61,15 @@ def asked_of_practice(practice: Iterable[Practice]) -> Iterator[Question]:
     for own in practice:
         for one in own.questions:
             yield one.question, [one.answer] if one.answer else [], own.document.id
+
+
+def _passages(retriever: Retriever, document: DocumentSummary) -> list[Hit]:
+    """All passages of a document."""
+    whole = retriever.document(document.id)
+    if whole is None:
+        return []
+    settings = SplitSettings(**retriever.manifest.split)
+    return [Hit(chunk, document, 0.0) for chunk in split(whole, settings)]
 
 
 def _answering(hits: Iterable[Hit], answers: Sequence[str], document: str) -> list[Hit]:

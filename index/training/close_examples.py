@@ -20,6 +20,8 @@ from index.training.sources import Pair, Section, sentences
 LEFT_OUT = 0.12  # share of the examples without the passage that answers
 # Shares of the examples that are made of manuals, and of practice documents.
 OF_SECTIONS, OF_PAIRS, OF_PRACTICE = 0.15, 0.1, 0.35
+# From this share of a sentence on, an answer is the sentence: which of its tokens begins it is no matter.
+WHOLE = 0.7
 BESIDE = 4  # pairs to either side of one
 # What a heading is asked for with.
 HEADINGS = (
@@ -102,14 +104,20 @@ class Packer:
             self._ids(question), [excerpt for excerpt, _ in shown], self._begin, self._end
         )
         told = [one for _, texts in shown for one in texts]
-        judged, begins, ends = [], [], []
+        judged: list[tuple[int, int]] = []
+        begins: list[int] = []
+        ends: list[int] = []
         for (start, end), (text, answering) in zip(read.spans, told, strict=True):
             found = list(_tokens_of(self._offsets(text)[: end - start], text, case.answers))
             if answering or not found:  # an answer's words in another passage say nothing
                 judged.append((start, end))
-            if answering:
-                begins += [start + first for first, _ in found]
-                ends += [start + last for _, last in found]
+            for first, last in found if answering else ():
+                if last - first + 1 >= WHOLE * (end - start):
+                    begins += range(start, end)
+                    ends += range(start, end)
+                else:
+                    begins.append(start + first)
+                    ends.append(start + last)
         return Example(read.ids, read.passages, judged, begins, ends) if judged else None
 
     def whole(self, question: str, shown: Sequence[tuple[str, Sequence[Told]]]) -> Example | None:
@@ -129,9 +137,9 @@ class Packer:
                     answering.append(right)
             excerpts.append(Excerpt(above, kept))
         read = sequenced(self._ids(question), excerpts, self._begin, self._end)
-        begins = [start for (start, _), right in zip(read.spans, answering, strict=True) if right]
-        ends = [end - 1 for (_, end), right in zip(read.spans, answering, strict=True) if right]
-        return Example(read.ids, read.passages, read.spans, begins, ends) if read.spans else None
+        answers = [span for span, right in zip(read.spans, answering, strict=True) if right]
+        tokens = [token for start, end in answers for token in range(start, end)]
+        return Example(read.ids, read.passages, read.spans, tokens, tokens) if read.spans else None
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -172,6 +172,7 @@ def _features(retriever: Retriever, search: Search, best: Sentence) -> dict[str,
         "unknown": search.query.unknown_share(),
         "margin": top - sum(rest) / len(rest) if rest else 0.0,
         "expected": best.features["expected"],
+        "version": hit.features.get("version", 0.0),
     }
     if retriever.reads_closely:
         features["close"] = best.features.get("close", 0.0)

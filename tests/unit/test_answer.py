@@ -376,6 +376,17 @@ def test_features_are_those_of_the_answer(answerer: Answerer) -> None:
     assert answerer.features(hidden) == {}
 
 
+@pytest.mark.parametrize(("asked", "within"), [("1.22", True), ("1.40", False)])
+def test_an_answer_knows_whether_it_speaks_of_the_version(
+    tmp_path: Path, asked: str, within: bool
+) -> None:
+    text = "## v1.5 ~ v1.23\n\nkubeletはdockershimを通してランタイムを呼び出します。"
+    own = over(tmp_path, {"versions.md": text})
+    features = plain(own).features(Question(f"v{asked}のkubeletは何を呼び出しますか"))
+    assert (features["version"] > 0) == within
+    own.close()
+
+
 def test_threads_get_their_own_answers(answerer: Answerer) -> None:
     questions = ["chrootとは", "containerdとは", "給与とは", "経費とは"] * 2
 

@@ -54,6 +54,14 @@ def test_an_encoder_without_a_close_reader_has_weights_of_its_own() -> None:
     assert Calibration().probability(seen) < Calibration().probability(stands_out)
 
 
+def test_a_version_within_what_the_passage_names_makes_it_surer() -> None:
+    seen = {"lexical": 0.5, "dense": 0.4, "late": 0.6}
+    outside, unsaid, within = (
+        Calibration().probability({**seen, "version": said}) for said in (-1.0, 0.0, 1.0)
+    )
+    assert outside < unsaid < within
+
+
 def test_a_team_has_its_own(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     assert Calibration.read(path).weights == Calibration().weights

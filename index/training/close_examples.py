@@ -35,7 +35,8 @@ _MARK = re.compile(r"[？?。]$")
 
 @dataclass(frozen=True)
 class Example:
-    """A sequence; where its passages begin; the tokens that are judged; where answers begin and end."""
+    """A sequence as token ids, and places in it: where its passages begin, the spans (start, end) of the
+    sentences that are judged, the tokens at which an answer begins and those at which one ends."""
 
     ids: list[int]
     passages: int

@@ -9,7 +9,8 @@ Every eighth time the passage that answers is left out.
 Questions with marked answers are nearly all about an encyclopedia. So that technical texts and English
 questions are not new to it, some examples are made of manuals: the heading of a section beside sentences
 of it and of its neighbours, an English segment beside its translation and those next to it. There whole
-sentences answer. And some are of documents such as teams have, which `index.training.practice` holds.
+sentences answer, and any token of one may begin and end the answer. And some are of documents such as
+teams have, which `index.training.practice` holds.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class CloseReaderNetwork(nn.Module):
         return odds
 
     def take_up(self, folder: Path) -> None:
-        """Go on from the close reader of a model folder, up to what its four bits left out."""
+        """Go on from the close reader of a model folder, up to what its four bits left out. This network
+        must be made of that folder's encoder, which the changes are to."""
         stored = load_file(folder / CHANGES)
         state = self.state_dict()
         for name, value in state.items():

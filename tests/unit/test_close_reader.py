@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -26,6 +26,11 @@ from index.records import Chunk, Document, DocumentSummary, Hit
 from index.retrieve import Retriever
 from index.training.candidates import mined
 from tests.fake_encoder import FakeEncoder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from index.training.close_examples import Packer
 
 BEGIN, END = 1, 2
 
@@ -144,14 +149,19 @@ class _Letters:
         return type("Encoded", (), {"ids": letters(text), "offsets": spans})
 
 
+def _packer() -> Packer:
+    from index.training.close_examples import Packer
+
+    return Packer(cast("Tokenizer", _Letters()))
+
+
 def test_examples_mark_where_answers_begin_and_end_and_judge_no_other_place() -> None:
     pytest.importorskip("torch")
     from index.training.candidates import Case
-    from index.training.close_examples import Packer
 
     right, wrong = hit("a", "前の文。東京に住む。"), hit("b", "東京は広い。別の話。")
     case = Case("どこに住む", ["東京"], [right], [wrong])
-    packer = Packer(_Letters())  # type: ignore[arg-type]
+    packer = _packer()
     kinds = set()
     for seed in range(60):
         example = packer.example(case, random.Random(seed))
@@ -170,10 +180,9 @@ def test_examples_mark_where_answers_begin_and_end_and_judge_no_other_place() ->
 def test_an_answer_that_is_its_whole_sentence_may_begin_at_each_of_its_tokens() -> None:
     pytest.importorskip("torch")
     from index.training.candidates import Case
-    from index.training.close_examples import Packer
 
     case = Case("どこに住む", ["東京に住む"], [hit("a", "前の文。東京に住む。")], [])
-    packer = Packer(_Letters())  # type: ignore[arg-type]
+    packer = _packer()
     drawn = [one for seed in range(20) if (one := packer.example(case, random.Random(seed)))]
     shown = [one for one in drawn if one.begins]
     assert shown
@@ -254,7 +263,7 @@ def test_the_shipped_folder_computes_what_the_changed_weights_say(tmp_path: Path
 
 def test_examples_of_manuals_judge_whole_sentences() -> None:
     pytest.importorskip("torch")
-    from index.training.close_examples import OF_PAIRS, OF_SECTIONS, Examples, Packer
+    from index.training.close_examples import OF_PAIRS, OF_SECTIONS, Examples
     from index.training.sources import Pair, Section
 
     page = [
@@ -262,7 +271,7 @@ def test_examples_of_manuals_judge_whole_sentences() -> None:
         for n in range(4)
     ]
     pairs = [Pair("docs", f"english {n}", f"訳文その{n}") for n in range(20)]
-    examples = Examples(Packer(_Letters()), [], page, pairs)  # type: ignore[arg-type]
+    examples = Examples(_packer(), [], page, pairs)
     kinds = set()
     for seed in range(300):
         chooser = random.Random(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from index.records import Document
@@ -53,13 +52,12 @@ def test_what_is_held_out_is_not_trained_on() -> None:
 def test_none_is_about_what_the_project_measures_with() -> None:
     corpus = Path(__file__).parents[2] / "corpus"
     pages = [path.read_text("utf-8") for path in (corpus / "documents").rglob("*.md")]
-    lines = (corpus / "questions.jsonl").read_text("utf-8").splitlines()
-    asked = {json.loads(line)["question"].rstrip("？?。") for line in lines}
+    asked = (corpus / "questions.jsonl").read_text("utf-8")
     leakage = LeakageFilter(pages)
     assert pages
     for part in read_practice():
         for own in part:
             assert leakage.share(own.document.text) < 0.05, own.document.title
-            assert not asked & {one.question.rstrip("？?。") for one in own.questions}
+            assert not any(one.question in asked for one in own.questions), own.document.title
             for name in ("docker", "kubernetes", "kubelet", "containerd", "cgroup"):
                 assert name not in own.document.text.lower(), own.document.title

@@ -211,6 +211,7 @@ def test_slow_answers_show_an_hourglass_and_waiting_ones_their_place(
     second = slack.say("C1", mention(QUESTION))
     marked = lambda ts: slack._message("C1", ts).get("reactions") == ["hourglass_flowing_sand"]  # noqa: E731
     slack.wait_for(lambda: marked(first) and marked(second))
+    slack.wait_for(lambda: len(slack.statuses) == 2)  # each is set after its question is marked
     shown = {ts: status for _, ts, status in slack.statuses}
     assert "調べています" in shown[first]
     assert "順番待ち" in shown[second]

@@ -11,11 +11,9 @@ import numpy as np
 
 from index.answer_type import asks_what_it_is, expected_kind, holds_kind, topic_of
 from index.close_reader import Candidate
-from index.embedding import passage_context
 from index.lexical import word_terms
 from index.query import Query
-from index.records import Hit
-from index.sentences import read
+from index.records import Hit, passage_context
 
 if TYPE_CHECKING:
     from index.retrieve import Retriever, Search
@@ -112,15 +110,15 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
     """The sentences of a passage with their scores; headings, table headers and rules left out."""
     chunk = hit.chunk
     query = search.query
-    passage = read(hit)
+    passage = retriever.read(search, hit)
     late = retriever.sentence_scores(
         search, hit, [(span.start, span.end) for span in passage.spans]
     )
-    present, together = passage.present(query)
-    over = query.present(passage.above)
-    whole = float(query.coverage(present.any(axis=0) | over, words_only=True))
-    coverage, around = query.coverage(present).tolist(), query.coverage(together).tolist()
-    words_around = query.coverage(together, words_only=True).tolist()
+    everywhere = passage.own.any(axis=0) | passage.above
+    whole = float(query.coverage(everywhere, words_only=True))
+    coverage = query.coverage(passage.own).tolist()
+    around = query.coverage(passage.near).tolist()
+    words_around = query.coverage(passage.near, words_only=True).tolist()
     kind = expected_kind(query.text)
     found = []
     for number, span in enumerate(passage.spans):
@@ -140,7 +138,7 @@ def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sent
         }
         score = sum(weight * features.get(name, 0.0) for name, weight in SENTENCE_WEIGHTS.items())
         place = chunk.start + span.start, chunk.start + span.end
-        found.append(Sentence(hit, *place, score, features, present[number]))
+        found.append(Sentence(hit, *place, score, features, passage.own[number]))
     return found
 
 

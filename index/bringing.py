@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from index.build import BuildReport, Progress, build
 from index.cache import CACHE, Cache
-from index.embedding import identity, passage_context
+from index.embedding import identity
 from index.engines.contract import Searchable
 from index.errors import IndexMismatch
+from index.records import passage_context
 
 if TYPE_CHECKING:
     from index.encoder import Encoder

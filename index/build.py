@@ -10,21 +10,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.arrays import save_array, segments
 from index.cache import CACHE, Cache, SharedEmbeddings
-from index.embedding import Taken, identity, passage_context, write_vectors
+from index.embedding import Taken, identity, write_vectors
 from index.errors import KikuError, SourceError
 from index.generation import COLLECTIONS, Generation, Manifest, file_digests
-from index.lexical import analyzer_version, with_grams, word_terms
+from index.lexical import Terms, analyzer_version, joined, with_grams, word_terms
 from index.lexical_writer import LexicalWriter
 from index.reading import RECORDS, Previous, compare, read
-from index.records import Document, Skipped
+from index.records import Document, Skipped, context_parts, passage_context
 from index.records_file import Records, RecordsWriter
+from index.sentence_words import SentenceWordsWriter, lines_of
 from index.sources import Rules, discover, read_rules
 from index.split import SplitSettings, split
 from index.vectors.faiss import FaissVectors, kind_for
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from index.encoder import Encoder
 
+_COPIED = 4096  # chunks copied at once from the previous generation
 _GROUP = 32  # chunks of one document whose words are kept together
 _SHOWN_EVERY = 256  # chunks between two reports of progress
 Progress = Callable[[str, int, int], None]
@@ -188,12 +191,13 @@ def _finish(
         )
     records = Records(folder / RECORDS)
     cache = Cache(home / CACHE, shared=shared)
-    maker = f"{analyzer_version()} {code_digest('words.py', 'normalize.py', 'lexical.py')}"
+    made_by = code_digest("words.py", "normalize.py", "lexical.py", "sentence_words.py", "split.py")
+    maker = f"{analyzer_version()} {made_by}"
     embedded = 0
     try:
         of_chunks = records.collections_of_chunks(collections)
         save_array(folder / COLLECTIONS, of_chunks)
-        _write_lexical(folder, records, cache, of_chunks, maker, progress, taken)
+        _write_words(folder, records, cache, of_chunks, maker, progress, taken)
         if encoder:
             embedded = write_vectors(
                 folder, records, encoder, cache, writer.chunks, progress, taken, vectors
@@ -231,7 +235,7 @@ def _finish(
     )
 
 
-def _write_lexical(
+def _write_words(
     folder: Path,
     records: Records,
     cache: Cache,
@@ -243,38 +247,56 @@ def _write_lexical(
     if taken and taken.generation.manifest.words != maker:
         taken = None
     chunks = len(collections)
-    writer = LexicalWriter(folder)
+    lexical = LexicalWriter(folder)
     if taken:
-        writer.take(taken.generation.folder, taken.chunks)
-    for first, end, there in segments(chunks, taken.chunks if taken else ()):
-        if there is None:
-            for done in _add_terms(writer, records, cache, maker, first, end):
+        lexical.take(taken.generation.folder, taken.chunks)
+    with SentenceWordsWriter(folder) as sentences:
+        for first, end, there in segments(chunks, taken.chunks if taken else ()):
+            if taken and there is not None:
+                for start in range(first, end, _COPIED):
+                    old = taken.generation.sentence_words
+                    sentences.take(old, start - first + there, min(_COPIED, end - start))
+                continue
+            for done in _add_words(lexical, sentences, records, cache, maker, first, end):
                 if done % _SHOWN_EVERY < _GROUP:
                     cache.save()
                     progress("words", done, chunks)
             cache.save()
     progress("words", chunks, chunks)
-    writer.finish(collections)
+    lexical.finish(collections)
 
 
-def _add_terms(
-    writer: LexicalWriter, records: Records, cache: Cache, maker: str, first: int, end: int
+def _add_words(
+    lexical: LexicalWriter,
+    sentences: SentenceWordsWriter,
+    records: Records,
+    cache: Cache,
+    maker: str,
+    first: int,
+    end: int,
 ) -> Iterator[int]:
-    """Adds the terms of the chunks at `first` to `end` - 1; yields how far it is now and then."""
+    """Adds the words of the chunks at `first` to `end` - 1; yields how far it is now and then."""
     chunk = first
     for _, passages in groupby(records.passages(first, end), key=lambda passage: passage[0]):
         while group := list(islice(passages, _GROUP)):
-            contexts = [passage_context(title, heading) for _, title, heading, _ in group]
-            texts = [text for *_, text in group]
-            known = cache.words(maker, [*contexts, *texts])
+            lines = [lines_of(title, heading, text) for _, title, heading, text in group]
+            every = list(chain.from_iterable(lines))
+            known = cache.words(maker, every)
             if known is None:
-                known = [word_terms(text) for text in (*contexts, *texts)]
-                cache.put_words(maker, [*contexts, *texts], known)
-            of_contexts, of_texts = known[: len(group)], known[len(group) :]
-            for context, text, of_context, of_text in zip(
-                contexts, texts, of_contexts, of_texts, strict=True
-            ):
-                terms = with_grams(of_text, text), with_grams(of_context, context)
-                writer.add(*terms, chunk=chunk)
+                known = [_line_terms(line) for line in every]
+                cache.put_words(maker, every, known)
+            found = iter(known)
+            for (_, title, heading, text), own in zip(group, lines, strict=True):
+                words = list(islice(found, len(own)))
+                above = len(context_parts(title, heading))
+                body = with_grams(joined(words[above:]), text)
+                context = with_grams(joined(words[:above]), passage_context(title, heading))
+                lexical.add(body, context, chunk=chunk)
+                sentences.add(words)
                 chunk += 1
             yield chunk
+
+
+@lru_cache(maxsize=4096)  # titles, headings and set phrases come again and again
+def _line_terms(line: str) -> Terms:
+    return word_terms(line)

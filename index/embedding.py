@@ -14,6 +14,7 @@ from index.cache import Cache, Embedding
 from index.errors import KikuError
 from index.generation import EncoderIdentity, Generation
 from index.reading import Previous
+from index.records import passage_context
 from index.records_file import Records
 from index.vectors.faiss import FaissVectors
 from index.vectors.inverted import TakenVectors
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 _BATCH = 64  # chunks encoded at once
 _COPIED = 4096  # chunks copied at once from the previous generation
 Progress = Callable[[str, int, int], None]
-
-
-def passage_context(title: str, heading: Sequence[str]) -> str:
-    """What is said above a chunk: the document's title and the headings, once each, as one line."""
-    return " › ".join(dict.fromkeys(part for part in (title, *heading) if part))
 
 
 def identity(encoder: Encoder | None) -> EncoderIdentity:

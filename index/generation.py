@@ -22,10 +22,11 @@ from index.arrays import ArrayReader
 from index.errors import IndexDamaged, IndexMismatch, IndexMissing
 from index.lexical import LexicalIndex, analyzer_version
 from index.records_file import Records
+from index.sentence_words import SentenceWords
 from index.vectors.contract import VectorIndex
 from index.vectors.faiss import FaissVectors
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 COLLECTIONS = "collections.npy"
 _REBUILD = "kiku build で作り直してください。"
 # Larger files are checked by size when opened and by digest in `verify`.
@@ -162,6 +163,11 @@ class Generation:
         return TokenVectors.open(self.folder)
 
     @cached_property
+    def sentence_words(self) -> SentenceWords:
+        """The words of every sentence."""
+        return SentenceWords.open(self.folder)
+
+    @cached_property
     def chunk_collections(self) -> np.ndarray:
         """Which collection each chunk is in: int16 (chunks,), places in `manifest.collections`."""
         found: np.ndarray = np.load(self.folder / COLLECTIONS)
@@ -173,7 +179,8 @@ class Generation:
         Raises IndexDamaged when a part cannot be opened.
         """
         try:
-            _ = self.records, self.lexical, self.vectors, self.tokens, self.chunk_collections
+            _ = self.records, self.lexical, self.vectors, self.tokens
+            _ = self.chunk_collections, self.sentence_words
         except (OSError, ValueError, sqlite3.Error):
             raise IndexDamaged(f"索引 {self.folder.name} を開けません。", hint=_REBUILD) from None
 

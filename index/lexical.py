@@ -79,6 +79,15 @@ def word_terms(text: str) -> Terms:
     return Terms(keys, counts.astype(np.float32), names)
 
 
+def joined(lines: Sequence[Terms]) -> Terms:
+    """The words of several lines as those of one text."""
+    every = np.concatenate([np.empty(0, np.uint64), *(line.keys for line in lines)])
+    counts = np.concatenate([np.empty(0, np.float32), *(line.counts for line in lines)])
+    keys, place = np.unique(every, return_inverse=True)
+    names = tuple(sorted({name for line in lines for name in line.names}))
+    return Terms(keys, np.bincount(place, counts, len(keys)).astype(np.float32), names)
+
+
 def with_grams(words: Terms, text: str) -> Terms:
     """The words of a text together with its character n-grams; words come first, as keys do."""
     keys, counts = np.unique(gram_keys(text), return_counts=True)
@@ -87,11 +96,6 @@ def with_grams(words: Terms, text: str) -> Terms:
         np.concatenate([words.counts, counts.astype(np.float32)]),
         words.names,
     )
-
-
-def term_keys(text: str) -> np.ndarray:
-    """The keys of `terms`, uint64 (n,), each as often as it stands there, in no order."""
-    return np.concatenate([_word_keys([*forms(text), *inner_names(text)]), gram_keys(text)])
 
 
 def _word_keys(found: list[str]) -> np.ndarray:
@@ -110,13 +114,21 @@ def gram_keys(text: str) -> np.ndarray:
     What is hiragana alone is left out: it is mostly grammar, and leaving it out moves Recall@1 on
     JaQuAD-train by less than 0.002 while it was half of the longest runs.
     """
-    points = np.frombuffer(fold(text).encode("utf-32-le", "surrogatepass"), np.uint32)
+    return gram_keys_of([fold(text)])[0]
+
+
+def gram_keys_of(folded: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The same for several folded texts at once, and the number of the text that each key stands
+    in, int64 (n,)."""
+    points = np.frombuffer("\n".join(folded).encode("utf-32-le", "surrogatepass"), np.uint32)
+    owners = np.repeat(np.arange(len(folded)), [len(text) + 1 for text in folded])[: len(points)]
     letter = _letters()[np.minimum(points, _BEYOND)]
     points = points.astype(np.uint64)
     telling = letter & ~((points >= _HIRAGANA[0]) & (points <= _HIRAGANA[1]))
     pairs = _BIGRAM | (points[:-1] << _CODE_POINT_BITS) | points[1:]
     kept = letter[:-1] & letter[1:] & (telling[:-1] | telling[1:])
-    return np.concatenate([_UNIGRAM | points[telling], pairs[kept]])
+    keys = np.concatenate([_UNIGRAM | points[telling], pairs[kept]])
+    return keys, np.concatenate([owners[telling], owners[:-1][kept]])
 
 
 @cache

@@ -96,13 +96,14 @@ class Query:
         found: np.ndarray = keys[place] == self.keys
         return found
 
-    def present_in(self, keys: np.ndarray, held: np.ndarray) -> np.ndarray:
-        """The same for several texts at once: bool (n, m). `keys` are the terms of them all, and
-        `held`, bool (n, terms), says which of them each text holds."""
-        if not len(keys):
-            return np.zeros((len(held), len(self.keys)), dtype=bool)
-        place = np.minimum(np.searchsorted(keys, self.keys), len(keys) - 1)
-        found: np.ndarray = held[:, place] & (keys[place] == self.keys)
+    def present_in(self, keys: np.ndarray, owners: np.ndarray, count: int) -> np.ndarray:
+        """The same for `count` texts at once: bool (count, m). `keys` are the terms of them all, in
+        any order, and `owners`, int64, says in which text each stands."""
+        found = np.zeros((count, len(self.keys)), dtype=bool)
+        if len(self.keys):
+            place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+            asked = self.keys[place] == keys
+            found[owners[asked], place[asked]] = True
         return found
 
     def coverage(self, present: np.ndarray, *, words_only: bool = False) -> np.ndarray:

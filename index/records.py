@@ -110,6 +110,16 @@ def chunk_id(document: str, start: int, end: int) -> str:
     return f"{document}:{start}-{end}"
 
 
+def passage_context(title: str, heading: Sequence[str]) -> str:
+    """What is said above a chunk: the document's title and the headings, once each, as one line."""
+    return " › ".join(context_parts(title, heading))
+
+
+def context_parts(title: str, heading: Sequence[str]) -> list[str]:
+    """The same one by one; the title first, where there is one."""
+    return list(dict.fromkeys(part for part in (title, *heading) if part))
+
+
 def heading_path(outline: Sequence[Heading], position: int) -> tuple[str, ...]:
     """The headings above `position`, outermost first."""
     path: list[Heading] = []

@@ -25,7 +25,8 @@ from index.query import Query, Synonyms, understand, version_match
 from index.reader import standing
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
 from index.rerank import QueryTokens, max_similarity, sentence_similarity, token_rows
-from index.sentences import nearness
+from index.sentence_words import SentenceWords
+from index.sentences import Reading, read
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
@@ -54,16 +55,19 @@ class _Encoded:
 @dataclass(frozen=True, slots=True)
 class Search:
     """One search: what was understood, what was found, and the means to look into the passages:
-    the token vectors of the question and of the passages, the row of each passage there, and for
-    those that were read the log odds of each token (see `index.reader`); the sentences of the best
-    passages, best first, where these were close to each other and so were read closely."""
+    the token vectors of the question and of the passages, the words of their sentences, and the row of
+    each passage there; for those that were read the log odds of each token (see `index.reader`) and
+    what their sentences hold; the sentences of the best passages, best first, where these were close to
+    each other and so were read closely."""
 
     query: Query
     hits: list[Hit]
     rows: dict[str, int]
     tokens: QueryTokens | None
     passages: TokenVectors | None
+    words: SentenceWords | None = None
     odds: dict[str, np.ndarray] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
     sentences: list[Sentence] = field(default_factory=list)
 
 
@@ -176,10 +180,18 @@ class Retriever:
         hits = _hits(understood, encoded, candidates, mode)
         rows = {one.chunk.id: one.row for one in candidates.found}
         tokens = encoded.tokens if encoded else None
-        search = Search(understood, hits, rows, tokens, candidates.tokens)
+        search = Search(understood, hits, rows, tokens, candidates.tokens, candidates.words)
         if mode == "hybrid":
             search = self._settled(replace(search, hits=self._read(search)))
         return replace(search, hits=search.hits[:k])
+
+    def read(self, search: Search, hit: Hit) -> Reading:
+        """The sentences of a hit and what of the question each holds."""
+        known = search.readings.get(hit.chunk.id)
+        if known is None:
+            words = search.words.of(search.rows[hit.chunk.id]) if search.words else None
+            known = search.readings[hit.chunk.id] = read(search.query, hit, words)
+        return known
 
     def sentence_scores(
         self, search: Search, hit: Hit, spans: list[tuple[int, int]]
@@ -208,8 +220,18 @@ class Retriever:
         """The hits, of which the best were read closely and stand in the order that this gives."""
         best, rest = search.hits[:READ_CANDIDATES], search.hits[READ_CANDIDATES:]
         self._read_tokens(search, best)
-        read = [_with_reading(search, hit) for hit in best]
-        return sorted(read, key=lambda hit: -hit.score) + rest
+        told = [self._with_reading(search, hit) for hit in best]
+        return sorted(told, key=lambda hit: -hit.score) + rest
+
+    def _with_reading(self, search: Search, hit: Hit) -> Hit:
+        """The hit with what reading it sentence by sentence and token by token says: how much of what
+        the question's words are worth stands together in one place of it, 0…1, and how likely the
+        answer stands there."""
+        near = search.query.coverage(self.read(search, hit).near, words_only=True)
+        features = {**hit.features, "near": float(near.max(initial=0.0))}
+        if (odds := search.odds.get(hit.chunk.id)) is not None:
+            features["reads"] = standing(odds)
+        return replace(hit, score=fuse(features), features=features)
 
     def _settled(self, search: Search) -> Search:
         """The search with the order of the best passages settled by what the close reader says of
@@ -301,14 +323,6 @@ def _hits(query: Query, encoded: _Encoded | None, candidates: Candidates, mode: 
         ranks = one.dense_rank, one.lexical_rank
         hits.append(Hit(one.chunk, one.document, score, *ranks, features))
     return sorted(hits, key=lambda hit: -hit.score)
-
-
-def _with_reading(search: Search, hit: Hit) -> Hit:
-    """The hit with what reading it sentence by sentence and token by token says."""
-    features = {**hit.features, "near": nearness(search.query, hit)}
-    if (odds := search.odds.get(hit.chunk.id)) is not None:
-        features["reads"] = standing(odds)
-    return replace(hit, score=fuse(features), features=features)
 
 
 def _with_feature(hit: Hit, name: str, value: float) -> Hit:

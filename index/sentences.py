@@ -9,10 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from index.lexical import term_keys, terms
+from index.lexical import gram_keys_of
 from index.normalize import fold
 from index.query import Query
-from index.records import Hit
+from index.records import Hit, context_parts, passage_context
+from index.sentence_words import LineWords, analysed
 from index.split import sentences
 
 _MARKER = re.compile(
@@ -25,51 +26,51 @@ _FENCES = ("```", "~~~")
 @dataclass(frozen=True, slots=True)
 class Span:
     """A sentence's place in its passage, its text folded, the header of its table, and whether it is
-    a row of one, or code."""
+    a row of one, or code; which line of `index.split.sentences` it is, and which one its header is."""
 
     start: int
     end: int
     folded: str
+    line: int
     header: str = ""
+    header_line: int | None = None
     row: bool = False
     code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is the same for every question: the sentences of a passage, their terms, which of them
-    each sentence holds, bool (sentences, terms), and the terms of the title and headings above.
-    Terms are uint64 ascending."""
+    """The sentences of a passage, and which of a question's keys each of them holds, alone and together
+    with its neighbours and what stands above: bool (sentences, keys) both. `above` says which keys
+    the title and the headings hold, bool (keys,)."""
 
     spans: tuple[Span, ...]
-    keys: np.ndarray
-    held: np.ndarray
+    own: np.ndarray
+    near: np.ndarray
     above: np.ndarray
 
-    def present(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
-        """Which of the query's keys each sentence holds, and which it holds together with its
-        neighbours and what stands above: bool (sentences, keys) both."""
-        own = query.present_in(self.keys, self.held)
-        over = query.present(self.above)
-        # A row says nothing of the next one; a sentence often leans on the one before it.
-        rows = np.array([span.row for span in self.spans], dtype=bool)[:, None]
-        beside = np.zeros_like(own)
-        beside[1:] |= own[:-1]
-        beside[:-1] |= own[1:]
-        return own, own | (beside & ~rows) | over
 
-
-def read(hit: Hit) -> Reading:
-    """The sentences of a hit; headings, table headers and rules left out."""
-    heading = hit.chunk.heading[-1] if hit.chunk.heading else ""
-    return _read(hit.chunk.text, heading, " ".join((hit.document.title, *hit.chunk.heading)))
-
-
-def nearness(query: Query, hit: Hit) -> float:
-    """How much of what the question's words are worth stands together in one place of a passage: a
-    sentence, its neighbours and the headings. 0…1."""
-    _, near = read(hit).present(query)
-    return float(query.coverage(near, words_only=True).max()) if len(near) else 0.0
+def read(query: Query, hit: Hit, words: LineWords | None = None) -> Reading:
+    """Reads a hit; headings, table headers and rules are left out. `words` are those of its lines, where
+    they are known."""
+    title, heading, text = hit.document.title, hit.chunk.heading, hit.chunk.text
+    spans, keys, owners = _spanned(title, heading, text)
+    grams = query.present_in(keys, owners, len(spans) + 1)
+    keys, owners = words or analysed(title, heading, text)
+    above = len(context_parts(title, heading))
+    lines = query.present_in(keys, owners, int(owners.max(initial=above)) + 1)
+    over = grams[0] | lines[:above].any(axis=0)
+    own = grams[1:]
+    for number, span in enumerate(spans):
+        for line in (span.line, span.header_line):
+            if line is not None and above + line < len(lines):
+                own[number] |= lines[above + line]
+    # A row says nothing of the next one; a sentence often leans on the one before it.
+    rows = np.array([span.row for span in spans], dtype=bool)[:, None]
+    beside = np.zeros_like(own)
+    beside[1:] |= own[:-1]
+    beside[:-1] |= own[1:]
+    return Reading(spans, own, own | (beside & ~rows) | over, over)
 
 
 def without_marker(line: str) -> str:
@@ -78,17 +79,18 @@ def without_marker(line: str) -> str:
 
 
 @lru_cache(maxsize=4096)  # some 5 kB a passage
-def _read(text: str, heading: str, above: str) -> Reading:
-    spans = tuple(_spans(text, heading))
-    each = [term_keys(f"{span.header}\n{text[span.start : span.end]}") for span in spans]
-    keys, places = np.unique(np.concatenate([np.empty(0, np.uint64), *each]), return_inverse=True)
-    held = np.zeros((len(spans), len(keys)), dtype=bool)
-    held[np.repeat(np.arange(len(spans)), [len(own) for own in each]), places] = True
-    return Reading(spans, keys, held, terms(above).keys)
+def _spanned(
+    title: str, heading: tuple[str, ...], text: str
+) -> tuple[tuple[Span, ...], np.ndarray, np.ndarray]:
+    """The sentences of a passage; the n-grams of what stands above it, number 0, and of each sentence
+    with its header, from 1 on: as `gram_keys_of`."""
+    spans = tuple(_spans(text, heading[-1] if heading else ""))
+    told = [f"{fold(span.header)}\n{span.folded}" for span in spans]
+    return spans, *gram_keys_of([fold(passage_context(title, heading)), *told])
 
 
 def _spans(text: str, heading: str) -> Iterator[Span]:
-    header, fenced = "", False
+    header, header_line, fenced = "", None, False
     lines = sentences(text)
     for number, (start, end) in enumerate(lines):
         line = text[start:end]
@@ -98,12 +100,13 @@ def _spans(text: str, heading: str) -> Iterator[Span]:
         is_row = line.startswith("|")
         following = text[slice(*lines[number + 1])] if number + 1 < len(lines) else ""
         if is_row and _RULE.fullmatch(following) and not _RULE.fullmatch(line):
-            header = line
+            header, header_line = line, number
             continue
         # A chunk that begins inside a table has rows without a header, not a row for a header.
-        header = header if is_row else ""
+        header, header_line = (header, header_line) if is_row else ("", None)
         if _RULE.fullmatch(line) or line.strip(" \t#") == heading.strip():
             continue
         marker = None if is_row or fenced else _MARKER.match(line)
         lead = marker.end() if marker and marker.end() < end - start else 0
-        yield Span(start + lead, end, fold(text[start + lead : end]), header, is_row, fenced)
+        folded = fold(text[start + lead : end])
+        yield Span(start + lead, end, folded, number, header, header_line, is_row, fenced)

@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from index.cache import CACHE, Cache, SharedEmbeddings
-from index.embedding import embed, passage_context
+from index.embedding import embed
 from index.reading import RECORDS, compare, read
+from index.records import passage_context
 from index.records_file import Records, RecordsWriter
 from index.sources import Discovery, Rules, discover
 from index.split import SplitSettings

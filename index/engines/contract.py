@@ -18,6 +18,7 @@ from index.generation import Generation, Manifest, TokenVectors
 from index.lexical import LexicalIndex
 from index.query import Query
 from index.records import Chunk, Document, DocumentSummary, Skipped
+from index.sentence_words import SentenceWords
 
 Collections = frozenset[str] | None  # names; None: all
 Progress = Callable[[str, int, int], None]
@@ -43,7 +44,7 @@ class Candidate:
 
     `words` and `grams` are the sums of `LexicalIndex.score`, `dense` the best inner product. Ranks
     count from 1; None where that leg did not put it up. `row` is its place in
-    `Candidates.tokens`.
+    `Candidates.tokens` and `Candidates.words`.
     """
 
     chunk: Chunk
@@ -58,10 +59,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The candidates of one question, those by words first, and their token vectors."""
+    """The candidates of one question, those by words first, their token vectors, and the words of
+    their sentences where these are stored."""
 
     found: list[Candidate]
     tokens: TokenVectors | None
+    words: SentenceWords | None = None
 
 
 class Searchable(Protocol):

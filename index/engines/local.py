@@ -74,7 +74,8 @@ class LocalGeneration:
                 positions, self._generation.records.chunks(positions), strict=True
             )
         ]
-        return Candidates(found, self._generation.tokens if wanted.tokens else None)
+        tokens = self._generation.tokens if wanted.tokens else None
+        return Candidates(found, tokens, self._generation.sentence_words)
 
     def documents(self, collections: Collections = None) -> list[DocumentSummary]:
         """See `Searchable.documents`."""

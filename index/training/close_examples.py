@@ -12,8 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from index.close_reader import CONTEXT, SENTENCE, TOGETHER, Excerpt, sequenced
-from index.embedding import passage_context
-from index.records import Hit
+from index.records import Hit, passage_context
 from index.training.candidates import MINED, Case
 from index.training.sources import Pair, Section, sentences
 

@@ -33,7 +33,13 @@ FLOORS = {
             "index.close_reader",
         ),
         ("index.encoder",),
-        ("index.lexical", "index.lexical_writer", "index.answer_type", "index.sources"),
+        (
+            "index.lexical",
+            "index.lexical_writer",
+            "index.sentence_words",
+            "index.answer_type",
+            "index.sources",
+        ),
         ("index.records_file", "index.cache", "index.vectors"),
         ("index.query", "index.generation", "index.versions"),
         (

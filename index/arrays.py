@@ -77,6 +77,7 @@ class ArrayReader:
         self._dtype = mapped.dtype
         self._begins = mapped.offset if isinstance(mapped, np.memmap) else 0
         self.shape: tuple[int, ...] = mapped.shape
+        self._width = int(np.prod(self.shape[1:], dtype=np.int64)) * self._dtype.itemsize
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
@@ -86,15 +87,20 @@ class ArrayReader:
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Rows in a row, without a step."""
         first, end, _ = rows.indices(len(self))
-        read = np.empty((max(0, end - first), *self.shape[1:]), self._dtype)
+        return self.gather([(first, max(first, end))])
+
+    def gather(self, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+        """The rows `first` to `end` - 1 of each span, one after the other."""
+        total = sum(end - first for first, end in spans)
+        read = np.empty((total, *self.shape[1:]), self._dtype)
         left = read.reshape(-1).view(np.uint8).data
-        width = int(np.prod(self.shape[1:], dtype=np.int64)) * self._dtype.itemsize
-        place = self._begins + first * width
-        while len(left):  # the system gives no more than 2 GB at once
-            count = os.preadv(self._file, [left], place)
-            if not count:
-                raise EOFError("the file is shorter than its header says")
-            left, place = left[count:], place + count
+        for first, end in spans:
+            place, stop = self._begins + first * self._width, self._begins + end * self._width
+            while place < stop:  # the system gives no more than 2 GB at once
+                count = os.preadv(self._file, [left[: stop - place]], place)
+                if not count:
+                    raise EOFError("the file is shorter than its header says")
+                left, place = left[count:], place + count
         return read
 
 

@@ -125,9 +125,17 @@ class TokenVectors:
         """Opens the three files."""
         return cls(
             ArrayReader(folder / "tokens.vectors.npy"),
-            np.load(folder / "tokens.bounds.npy", mmap_mode="r"),
+            np.asarray(np.load(folder / "tokens.bounds.npy", mmap_mode="r")),
             ArrayReader(folder / "tokens.starts.npy"),
         )
+
+    def rows(self, chunks: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+        """The vectors of some chunks, one after the other, and how many each has."""
+        spans = [(int(self.bounds[chunk]), int(self.bounds[chunk + 1])) for chunk in chunks]
+        lengths = [end - first for first, end in spans]
+        if isinstance(self.vectors, ArrayReader):
+            return self.vectors.gather(spans), lengths
+        return np.concatenate([self.vectors[:0], *(self.vectors[a:b] for a, b in spans)]), lengths
 
 
 class Generation:

@@ -41,23 +41,20 @@ def max_similarity(query: QueryTokens, tokens: TokenVectors, chunks: Sequence[in
     scores = np.zeros(len(chunks), dtype=np.float32)
     if not len(query.vectors):
         return scores
-    spans = [(int(tokens.bounds[chunk]), int(tokens.bounds[chunk + 1])) for chunk in chunks]
-    filled = [place for place, (start, end) in enumerate(spans) if end > start]
-    if not filled:
+    rows, lengths = tokens.rows(chunks)
+    filled = np.flatnonzero(lengths)
+    if not len(filled):
         return scores
-    rows = np.concatenate([tokens.vectors[spans[place][0] : spans[place][1]] for place in filled])
-    lengths = [spans[place][1] - spans[place][0] for place in filled]
-    similarity = query.vectors @ (rows.astype(np.float32) / 127.0).T
-    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    best = np.maximum.reduceat(similarity, firsts, axis=1)
-    scores[filled] = query.weights @ best
+    similarity = (query.vectors / np.float32(127)) @ rows.astype(np.float32).T
+    firsts = np.cumsum([0, *lengths[:-1]])[filled]
+    scores[filled] = query.weights @ np.maximum.reduceat(similarity, firsts, axis=1)
     return scores
 
 
 def token_rows(tokens: TokenVectors, chunk: int) -> np.ndarray:
     """The token vectors of a chunk, float32 (t, dimension)."""
-    rows: np.ndarray = tokens.vectors[int(tokens.bounds[chunk]) : int(tokens.bounds[chunk + 1])]
-    return rows.astype(np.float32) / 127.0
+    rows: np.ndarray = tokens.rows([chunk])[0].astype(np.float32) / np.float32(127)
+    return rows
 
 
 def sentence_similarity(

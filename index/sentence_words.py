@@ -43,7 +43,7 @@ class SentenceWords:
         return cls(
             ArrayReader(_path(folder, "keys")),
             ArrayReader(_path(folder, "ends")),
-            np.load(_path(folder, "bounds"), mmap_mode="r"),
+            np.asarray(np.load(_path(folder, "bounds"), mmap_mode="r")),
         )
 
     def of(self, chunk: int) -> LineWords:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = Path("corpus/documents")
 CALIBRATION_FILE = "calibration.json"
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 _log = logging.getLogger(__name__)
 
 
@@ -160,6 +163,7 @@ def connect(settings: Settings) -> Kiku:
     """Opens the encoder and the store. A missing index is no obstacle: it is looked for at every
     question. Raises EncoderUnavailable for an encoder that the settings name, StoreUnavailable,
     SettingsError."""
+    keep_memory_together()
     with _opening_encoder(settings) as encoder:
         from bot.store import Store
 
@@ -198,6 +202,15 @@ def open_encoder(settings: Settings) -> tuple[Encoder | None, str]:
             raise
         _log.warning("%s %s", error.message, error.hint)
         return None, WORDS_ONLY
+
+
+def keep_memory_together() -> None:
+    """Has threads share what memory they let go of, where the C library is glibc: it keeps up to eight
+    arenas a core, and eight threads that ask were seen to hold 45 MiB more than two."""
+    import ctypes
+
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_ARENA_MAX, max(2, os.cpu_count() or 1))
 
 
 def multiply_on_one_thread() -> None:

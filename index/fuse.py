@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# words, grams: BM25 by words and by character n-grams, as a share of the best score that the
-# question allows; dense: the inner product with the best part; late: MaxSim; near: how much of
-# the question stands together in one place; reads: how likely the reader finds the answer there; close: how likely the
-# close reader does, where the best are close; title: the share
-# of the question's words in the title; version: see `index.query.version_match`; superseded: 1 for
-# an older version of a document that is there in a newer one too; the last three by hand. The words
-# weigh little here because `near` and the n-grams say most of what they say.
+# words, grams: BM25 by words and by character n-grams, as a share of the best score that the question
+# allows; dense: the inner product with the best part; late: MaxSim; near: how much of the question
+# stands together in one place; reads: how likely the reader finds the answer there; close: how likely
+# the close reader does, where the best are close; title: the share of the question's words in the
+# title; version: see `index.query.version_match`; superseded: 1 for an older version of a document that
+# is there in a newer one too; the last three by hand. The words weigh little here because `near` and
+# the n-grams say most of what they say.
 WEIGHTS: Mapping[str, float] = {
     "words": 1.0,
     "grams": 2.5,

@@ -241,6 +241,15 @@ def current_generation(home: Path) -> Path:
     raise IndexDamaged(f"索引 {name[:40]} が見つかりません。", hint=_REBUILD)
 
 
+def changed(home: Path) -> tuple[int, int]:
+    """What is different after another generation was published; zeros where none is."""
+    try:
+        found = os.stat(home / "current")
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
+
+
 def publish(home: Path, folder: Path) -> None:
     """Makes a generation the one that is served, by one rename."""
     write_durably(home / "current", folder.name.encode())

@@ -11,7 +11,7 @@ import numpy as np
 
 from index.cache import Embedding
 from index.engines.contract import Candidate, Candidates, Collections, Progress, Wanted
-from index.generation import Generation, Manifest, current_generation, publish, roll_back
+from index.generation import Generation, Manifest, changed, current_generation, publish, roll_back
 from index.lexical import LexicalIndex
 from index.records import Chunk, Document, DocumentSummary, Skipped
 
@@ -140,10 +140,16 @@ class LocalEngine:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._seen: tuple[tuple[int, int], str] | None = None
 
     def served(self) -> str:
-        """See `Engine.served`."""
-        return current_generation(self._home).name
+        """See `Engine.served`. Every question asks: the file that names it is replaced by another one
+        whenever it changes, and is read again only then."""
+        seen = self._seen
+        stamp = changed(self._home)
+        if seen is None or seen[0] != stamp:
+            seen = self._seen = stamp, current_generation(self._home).name
+        return seen[1]
 
     def open(self) -> LocalGeneration:
         """See `Engine.open`."""

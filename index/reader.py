@@ -90,11 +90,21 @@ def features(tokens: np.ndarray, weights: np.ndarray, passages: Sequence[np.ndar
         (weights @ similarity)[:, None],
     ]
     places, spread = _apart(similarity, [len(passage) for passage in passages])
-    heavy = weights >= np.median(weights)
+    heavy = weightier(weights)
     for met in _best_within(spread):
         here = met[:, places]
         told += [(weights @ here)[:, None], here[heavy].min(axis=0)[:, None]]
     return np.concatenate(told, axis=1).astype(np.float32)
+
+
+def weightier(weights: np.ndarray) -> np.ndarray:
+    """Which are no less than the median, bool (q,); `np.median` takes ten times as long for so few."""
+    if not len(weights):
+        return np.zeros(0, bool)
+    ranked = np.sort(weights)
+    middle = (ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2
+    heavy: np.ndarray = weights >= middle
+    return heavy
 
 
 def _apart(similarity: np.ndarray, lengths: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

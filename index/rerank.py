@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from index.generation import TokenVectors
+from index.reader import weightier
 
 # What a match in the title line, or in a sentence next to the one that is judged, counts for.
 _ABOVE = 0.9
@@ -33,7 +34,7 @@ class QueryTokens:
         """Scales the weights so that they sum to 1."""
         total = float(weights.sum())
         weights = weights / total if total > 0 else weights
-        return cls(vectors, weights, weights >= np.median(weights) if len(weights) else weights > 0)
+        return cls(vectors, weights, weightier(weights))
 
 
 def max_similarity(query: QueryTokens, tokens: TokenVectors, chunks: Sequence[int]) -> np.ndarray:

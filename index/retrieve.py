@@ -25,7 +25,7 @@ from index.query import Query, Synonyms, understand, version_match
 from index.reader import standing
 from index.records import Chunk, Document, DocumentSummary, Hit, Skipped
 from index.rerank import QueryTokens, max_similarity, sentence_similarity, token_rows
-from index.sentence_words import SentenceWords
+from index.sentence_words import PackedWords, SentenceWords
 from index.sentences import Reading, read
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Search:
     rows: dict[str, int]
     tokens: QueryTokens | None
     passages: TokenVectors | None
-    words: SentenceWords | None = None
+    words: SentenceWords | PackedWords
     odds: dict[str, np.ndarray] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     sentences: list[Sentence] = field(default_factory=list)
@@ -189,7 +189,7 @@ class Retriever:
         """The sentences of a hit and what of the question each holds."""
         known = search.readings.get(hit.chunk.id)
         if known is None:
-            words = search.words.of(search.rows[hit.chunk.id]) if search.words else None
+            words = search.words.of(search.rows[hit.chunk.id])
             known = search.readings[hit.chunk.id] = read(search.query, hit, words)
         return known
 

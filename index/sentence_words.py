@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
 from index.arrays import ArrayReader, ArrayWriter
-from index.lexical import Terms, word_terms
+from index.lexical import Terms
 from index.records import context_parts
 from index.split import sentences
 
@@ -52,6 +51,26 @@ class SentenceWords:
         ends = self.ends[first : last + 1]
         keys = self.keys[int(ends[0]) : int(ends[-1])]
         return keys, np.repeat(np.arange(last - first), np.diff(ends))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedWords:
+    """The words of some chunks as `packed` packs them; a chunk's are unpacked when they are asked for."""
+
+    rows: Sequence[bytes]
+
+    def of(self, row: int) -> LineWords:
+        """The words of one chunk."""
+        stored = self.rows[row]
+        count = len(stored) // 10
+        owners = np.frombuffer(stored, "<u2", count, offset=8 * count)
+        return np.frombuffer(stored, "<u8", count), owners.astype(np.int64)
+
+
+def packed(words: LineWords) -> bytes:
+    """The words of a chunk, for engines that keep them beside it: ten bytes a word."""
+    keys, owners = words
+    return keys.astype("<u8").tobytes() + owners.astype("<u2").tobytes()
 
 
 class SentenceWordsWriter:
@@ -100,14 +119,6 @@ class SentenceWordsWriter:
 def lines_of(title: str, heading: Sequence[str], text: str) -> list[str]:
     """What is analysed of a chunk, each by itself: title and headings, then its sentences."""
     return [*context_parts(title, heading), *(text[start:end] for start, end in sentences(text))]
-
-
-@lru_cache(maxsize=4096)  # some kB a passage
-def analysed(title: str, heading: tuple[str, ...], text: str) -> LineWords:
-    """The words of a passage that comes from where they are not stored."""
-    keys = [word_terms(line).keys for line in lines_of(title, heading, text)]
-    lengths = [len(own) for own in keys]
-    return np.concatenate([np.empty(0, np.uint64), *keys]), np.repeat(np.arange(len(keys)), lengths)
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -13,7 +13,7 @@ from index.lexical import gram_keys_of
 from index.normalize import fold
 from index.query import Query
 from index.records import Hit, context_parts, passage_context
-from index.sentence_words import LineWords, analysed
+from index.sentence_words import LineWords
 from index.split import sentences
 
 _MARKER = re.compile(
@@ -50,13 +50,12 @@ class Reading:
     above: np.ndarray
 
 
-def read(query: Query, hit: Hit, words: LineWords | None = None) -> Reading:
-    """Reads a hit; headings, table headers and rules are left out. `words` are those of its lines, where
-    they are known."""
+def read(query: Query, hit: Hit, words: LineWords) -> Reading:
+    """Reads a hit, whose lines have these words; headings, table headers and rules are left out."""
     title, heading, text = hit.document.title, hit.chunk.heading, hit.chunk.text
     spans, keys, owners = _spanned(title, heading, text)
     grams = query.present_in(keys, owners, len(spans) + 1)
-    keys, owners = words or analysed(title, heading, text)
+    keys, owners = words
     above = len(context_parts(title, heading))
     lines = query.present_in(keys, owners, int(owners.max(initial=above)) + 1)
     over = grams[0] | lines[:above].any(axis=0)

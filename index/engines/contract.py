@@ -18,7 +18,7 @@ from index.generation import Generation, Manifest, TokenVectors
 from index.lexical import LexicalIndex
 from index.query import Query
 from index.records import Chunk, Document, DocumentSummary, Skipped
-from index.sentence_words import SentenceWords
+from index.sentence_words import PackedWords, SentenceWords
 
 Collections = frozenset[str] | None  # names; None: all
 Progress = Callable[[str, int, int], None]
@@ -60,11 +60,11 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """The candidates of one question, those by words first, their token vectors, and the words of
-    their sentences where these are stored."""
+    their sentences."""
 
     found: list[Candidate]
     tokens: TokenVectors | None
-    words: SentenceWords | None = None
+    words: SentenceWords | PackedWords
 
 
 class Searchable(Protocol):

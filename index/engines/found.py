@@ -16,6 +16,7 @@ from index.engines.words import Passage, SparseQuery
 from index.generation import TokenVectors
 from index.lexical import LexicalIndex
 from index.records import Chunk, DocumentSummary
+from index.sentence_words import PackedWords
 
 _MOST_PARTS = 64  # sets of collections whose vocabulary stays open
 
@@ -23,7 +24,8 @@ _MOST_PARTS = 64  # sets of collections whose vocabulary stays open
 @dataclass(frozen=True, slots=True)
 class Row:
     """A candidate as it comes back. `product` and `near` are what the legs gave it, None where a
-    leg did not put it up; `tokens` and `starts` are the bytes of `TokenVectors`."""
+    leg did not put it up; `tokens` and `starts` are the bytes of `TokenVectors`, `sentences` the words
+    of the sentences as `index.sentence_words.packed` packs them."""
 
     position: int
     product: float | None
@@ -34,6 +36,7 @@ class Row:
     document: DocumentSummary
     tokens: bytes
     starts: bytes
+    sentences: bytes
 
 
 class Parts:
@@ -125,7 +128,7 @@ class Found:
         ]
         chosen = [self._rows[place] for place in places]
         tokens = _tokens(chosen, token_dimension) if self._wanted.tokens else None
-        return Candidates(found, tokens)
+        return Candidates(found, tokens, PackedWords([row.sentences for row in chosen]))
 
 
 def chunk_of(row: Sequence[str | int], document: DocumentSummary) -> Chunk:

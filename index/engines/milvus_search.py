@@ -25,7 +25,7 @@ _MOST = 16_384  # results that Milvus gives at most
 _PASSAGES = 200  # taken home at once
 _SPARE = 4  # products are rounded: some more than are wanted are looked at
 _DOCUMENT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_FIELDS = ["position", "stored", "words", "grams", "chunk", "document"]
+_FIELDS = ["position", "stored", "words", "grams", "chunk", "document", "sentences"]
 _TOKENS = ["tokens", "starts"]
 
 
@@ -241,4 +241,5 @@ def _row(row: dict[str, Any], product: float | None, near: float | None, dense: 
         document,
         b64decode(row.get("tokens", "")),
         b64decode(row.get("starts", "")),
+        b64decode(row["sentences"]),
     )

@@ -20,6 +20,7 @@ from index.engines.contract import Progress
 from index.engines.found import pack
 from index.engines.portable import passage_vectors, postings, vocabulary_blob
 from index.generation import Generation
+from index.sentence_words import packed
 
 PREFIX = "kiku_"
 ALIAS = "kiku_served"
@@ -73,6 +74,7 @@ def remove_generation(client: Any, identifier: str) -> None:
 _PASSAGES = (
     ("collection", "INT16"), ("stored", "VARCHAR"), ("words", "DOUBLE"), ("grams", "DOUBLE"),
     ("chunk", "VARCHAR"), ("document", "VARCHAR"), ("tokens", "VARCHAR"), ("starts", "VARCHAR"),
+    ("sentences", "VARCHAR"),
 )  # fmt: skip
 _VECTORS = (("collection", "INT16"), ("passage", "INT64"))
 _DOCUMENTS = (("collection", "INT16"), ("id", "VARCHAR"), ("part", "INT64"), ("data", "VARCHAR"))
@@ -133,6 +135,7 @@ def _passages(generation: Generation, progress: Progress) -> Iterator[dict[str, 
             "document": json.dumps(list(asdict(document).values()), ensure_ascii=False),
             "tokens": "",
             "starts": "",
+            "sentences": b64encode(packed(generation.sentence_words.of(place))).decode(),
         }
         if not row["weights"]:
             row["weights"] = {0: 1e-30}  # a sparse vector must have something in it

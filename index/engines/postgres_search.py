@@ -181,7 +181,7 @@ class PostgresGeneration:
             f" {'product' if 'lexical' in legs else 'NULL'},"
             f" {'score' if 'nearest' in legs else 'NULL'},"
             f" {_DENSE_SCORE if vector else '0'},"
-            f" {'c.tokens, c.starts' if wanted.tokens else 'NULL, NULL'}, {_COLUMNS}"
+            f" {'c.tokens, c.starts' if wanted.tokens else 'NULL, NULL'}, c.sentences, {_COLUMNS}"
             f" FROM ({chosen}) AS chosen{joined}"
             " JOIN chunks c ON c.position = chosen.passage"
             " JOIN documents d ON d.position = c.document"
@@ -217,6 +217,7 @@ def _row(
     dense: float | None,
     tokens: bytes,
     starts: bytes,
+    sentences: bytes,
     stored: bytes,
     words: float,
     grams: float,
@@ -233,4 +234,5 @@ def _row(
         document,
         tokens,
         starts,
+        sentences,
     )

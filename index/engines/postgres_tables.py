@@ -20,6 +20,7 @@ from index.engines.found import pack
 from index.engines.portable import passage_vectors, postings, vocabulary_blob
 from index.generation import Generation
 from index.reading import RECORDS
+from index.sentence_words import packed
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -131,7 +132,7 @@ def write_generation(
 
 
 def _copy_records(cursor: Cursor[Any], generation: Generation, progress: Progress) -> None:
-    """The tables of `records.sqlite` as they are; chunks with their collections and tokens."""
+    """The tables of `records.sqlite` as they are; chunks with their collections, tokens and words."""
     names = generation.manifest.collections
     numbers, tokens = generation.chunk_collections, generation.tokens
     uri = f"{(generation.folder / RECORDS).resolve().as_uri()}?mode=ro&immutable=1"
@@ -146,7 +147,7 @@ def _copy_records(cursor: Cursor[Any], generation: Generation, progress: Progres
             if table == "chunks":
                 columns += [
                     ("collection", "text"), ("number", "smallint"), ("tokens", "bytea"),
-                    ("starts", "bytea"),
+                    ("starts", "bytea"), ("sentences", "bytea"),
                 ]  # fmt: skip
 
             def filled(table: str = table, rows: Any = rows) -> Iterator[list[Any]]:
@@ -154,11 +155,13 @@ def _copy_records(cursor: Cursor[Any], generation: Generation, progress: Progres
                     values = [_storable(value) for value in row]
                     if table == "chunks":
                         number = int(numbers[place])
-                        values += [names[number], number, b"", b""]
+                        held = starts = b""
                         if tokens is not None:
                             first, last = tokens.bounds[place : place + 2]
-                            values[-2] = tokens.vectors[first:last].tobytes()
-                            values[-1] = tokens.starts[first:last].tobytes()
+                            held = tokens.vectors[first:last].tobytes()
+                            starts = tokens.starts[first:last].tobytes()
+                        sentences = packed(generation.sentence_words.of(place))
+                        values += [names[number], number, held, starts, sentences]
                         if place % 1000 == 0:
                             progress("copy", place, generation.manifest.chunks)
                     yield values

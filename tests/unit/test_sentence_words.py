@@ -10,10 +10,10 @@ import pytest
 from index.arrays import ArrayReader, save_array
 from index.build import build
 from index.generation import Generation, current_generation
-from index.lexical import terms, word_key
+from index.lexical import LexicalIndex, terms, word_key, word_terms
 from index.query import Query, Synonyms, understand
 from index.records import Chunk, Document, DocumentSummary, Hit
-from index.sentence_words import analysed
+from index.sentence_words import LineWords, PackedWords, lines_of, packed
 from index.sentences import read
 from tests.fake_encoder import FakeEncoder
 
@@ -25,6 +25,12 @@ def generation(built_home: Path) -> Generation:
     return Generation(current_generation(built_home))
 
 
+def analysed(title: str, heading: tuple[str, ...], text: str) -> LineWords:
+    keys = [word_terms(line).keys for line in lines_of(title, heading, text)]
+    owners = [np.full(len(own), number) for number, own in enumerate(keys)]
+    return np.concatenate(keys), np.concatenate(owners)
+
+
 def test_every_passage_has_the_words_of_its_lines(generation: Generation) -> None:
     chunks = generation.manifest.chunks
     assert chunks > 50
@@ -33,6 +39,8 @@ def test_every_passage_has_the_words_of_its_lines(generation: Generation) -> Non
         wanted, lines = analysed(document.title, chunk.heading, chunk.text)
         assert keys.tolist() == wanted.tolist(), chunk.id
         assert owners.tolist() == lines.tolist(), chunk.id
+        again = PackedWords([b"", packed((keys, owners))]).of(1)
+        assert [part.tolist() for part in again] == [keys.tolist(), owners.tolist()]
 
 
 def test_a_passage_without_words_has_none(tmp_path: Path) -> None:
@@ -49,9 +57,11 @@ def hit(text: str, title: str = "", heading: tuple[str, ...] = ()) -> Hit:
     return Hit(Chunk("d:0", "d", heading, 0, len(text), text), summary, 0.0)
 
 
-def asked(question: str, *texts: str) -> Query:
-    from index.lexical import LexicalIndex
+def words_of(one: Hit) -> LineWords:
+    return analysed(one.document.title, one.chunk.heading, one.chunk.text)
 
+
+def asked(question: str, *texts: str) -> Query:
     bodies = [terms(text) for text in texts]
     return understand(question, LexicalIndex.build(bodies, [terms("")] * len(bodies)), Synonyms())
 
@@ -62,7 +72,8 @@ def held(query: Query, present: np.ndarray) -> list[float]:
 
 def test_a_row_holds_what_its_header_says_and_not_what_the_next_row_says() -> None:
     query = asked("九番の終了", TABLE)
-    reading = read(query, hit(TABLE, heading=("版",)))
+    table = hit(TABLE, heading=("版",))
+    reading = read(query, table, words_of(table))
     told, eight, nine = held(query, reading.own)
     assert told < eight < nine == 1.0
     assert held(query, reading.near)[1] == eight
@@ -71,7 +82,8 @@ def test_a_row_holds_what_its_header_says_and_not_what_the_next_row_says() -> No
 def test_a_sentence_is_near_to_its_neighbours_and_to_what_stands_above() -> None:
     text = "犬は走る。猫は眠る。鳥は歌う。"
     query = asked("動物の犬と鳥", text, "動物")
-    reading = read(query, hit(text, title="動物"))
+    animals = hit(text, title="動物")
+    reading = read(query, animals, words_of(animals))
     dog, cat, bird = held(query, reading.near)
     assert held(query, reading.own)[1] == 0.0
     assert cat == 1.0
@@ -84,8 +96,7 @@ def test_stored_words_are_those_that_are_read() -> None:
     text = "犬は走る。猫は眠る。"
     query = asked("猫", text)
     nothing = np.empty(0, np.uint64), np.empty(0, np.int64)
-    assert held(query, read(query, hit(text)).own) == [0.0, 1.0]
-    # The characters are there, but no word: so it is with what was stored for another text.
+    assert held(query, read(query, hit(text), words_of(hit(text))).own) == [0.0, 1.0]
     assert held(query, read(query, hit(text), nothing).own) == [0.0, 0.0]
 
 

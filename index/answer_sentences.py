@@ -147,9 +147,8 @@ def _defines(query: Query, folded: str) -> float:
     CNI; `CNIの代表的な実装は…` is about something else of it."""
     if not asks_what_it_is(query.text) or not (topic := topic_of(folded)):
         return 0.0
-    asked = {key for group in query.word_groups for keys, _ in group for key in keys}
     words = _words_of(topic)
-    return sum(key in asked for key in words) / len(words) if words else 0.0
+    return sum(key in query.word_keys for key in words) / len(words) if words else 0.0
 
 
 @lru_cache(maxsize=10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from index.normalize import fold
@@ -69,9 +70,10 @@ _TOPIC = re.compile(r".{1,40}?(?:は|とは|:)")
 _GLOSS = re.compile(r"\([^()]*\)")
 
 
+@lru_cache(maxsize=64)  # these three are asked of every sentence for the same question
 def asks_what_it_is(question: str) -> bool:
     """Whether a question asks what a thing is, what it is like or what it is for."""
-    return bool(_DEFINITION.search(fold(question)))
+    return bool(_DEFINITION.search(_folded(question)))
 
 
 def topic_of(folded: str) -> str:
@@ -81,9 +83,10 @@ def topic_of(folded: str) -> str:
     return found[0] if found else ""
 
 
+@lru_cache(maxsize=64)
 def expected_kind(question: str) -> Kind | None:
     """The kind of thing that a question asks for, None where it cannot be told."""
-    folded = fold(question)
+    folded = _folded(question)
     return next((kind for kind, pattern in _ASKS if pattern.search(folded)), None)
 
 
@@ -93,7 +96,7 @@ def holds_kind(kind: Kind | None, folded: str, question: str = "") -> float:
     may be somebody without a known name. 1 for None."""
     if kind is None:
         return 1.0
-    asked = fold(question)
+    asked = _folded(question)
     if kind == "person":
         if any(name not in asked for name in people(folded)):
             return 1.0
@@ -108,6 +111,11 @@ def holds_kind(kind: Kind | None, folded: str, question: str = "") -> float:
         re.compile(rf"[\d,.一二三四五六七八九十百千万億数]+\s?{counter[1]}") if counter else None
     )
     return 1.0 if counted is None or _holds_new(counted, text, asked) else 0.5
+
+
+@lru_cache(maxsize=64)
+def _folded(question: str) -> str:
+    return fold(question)
 
 
 def _holds_new(value: re.Pattern[str], text: str, asked: str) -> bool:

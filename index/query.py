@@ -83,6 +83,11 @@ class Query:
         return lost / (sum(values) or 1.0)
 
     @cached_property
+    def word_keys(self) -> frozenset[int]:
+        """Every word that the groups ask for."""
+        return frozenset(key for group in self.word_groups for keys, _ in group for key in keys)
+
+    @cached_property
     def keys(self) -> np.ndarray:
         """Every term that the groups ask for: uint64 (m,), ascending."""
         needed = {key for group in self.groups for keys, _ in group for key in keys}
@@ -109,14 +114,12 @@ class Query:
     def coverage(self, present: np.ndarray, *, words_only: bool = False) -> np.ndarray:
         """How much of what the question is worth a text holds, 0…1, by what is `present` in it:
         bool (…, m), as many texts at once as there are rows, gives float64 (…)."""
-        plain, places, several = self._needs
+        needs, needed, firsts = self._ways
         count, values, total = self._worth[words_only]
-        held = np.zeros((*present.shape[:-1], len(self.groups)), dtype=bool)
-        held[..., plain] = present[..., places]
-        for number, ways in several:
-            if number < count:
-                each = [present[..., way].all(axis=-1) for way in ways]
-                held[..., number] = np.logical_or.reduce(each)
+        if not count:
+            return np.zeros(present.shape[:-1])
+        met = present.astype(np.float32) @ needs >= needed
+        held = np.logical_or.reduceat(met, firsts, axis=-1)
         covered: np.ndarray = held[..., :count] @ values / total
         return covered
 
@@ -131,19 +134,16 @@ class Query:
         )
 
     @cached_property
-    def _needs(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, list[np.ndarray]]]]:
-        """The groups with one way to say one term and its place in `keys`; and the other groups
-        with the places of each way."""
-        plain, places = [], []
-        several = []
-        for number, group in enumerate(self.groups):
-            ways = [np.searchsorted(self.keys, np.array(k, np.uint64)) for k, _ in group]
-            if len(ways) == 1 and len(ways[0]) == 1:
-                plain.append(number)
-                places.append(int(ways[0][0]))
-            else:
-                several.append((number, ways))
-        return np.array(plain, np.int64), np.array(places, np.int64), several
+    def _ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which keys each way to say a thing needs, float32 (m, ways), 1 for those; how many that are,
+        float32 (ways,); and the first way of each group, int64 (groups,)."""
+        ways = [keys for group in self.groups for keys, _ in group]
+        sizes = np.array([len(keys) for keys in ways], np.int64)
+        flat = np.array([key for keys in ways for key in keys], np.uint64)
+        needs = np.zeros((len(self.keys), len(ways)), np.float32)
+        needs[np.searchsorted(self.keys, flat), np.repeat(np.arange(len(ways)), sizes)] = 1.0
+        firsts = np.cumsum([0, *(len(group) for group in self.groups)])[:-1]
+        return needs, needs.sum(axis=0), firsts
 
 
 class Synonyms:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +45,7 @@ CLOSE_CALL = 2.5
 # As many searches at a time as there are cores. More of them only take Python's lock from each other
 # between their many short steps: eight on two cores were two fifths slower than two.
 _TURN = BoundedSemaphore(max(2, os.cpu_count() or 1))
+_BESIDE = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="kiku-words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +165,9 @@ class Retriever:
     def _explain(
         self, query: str, k: int, mode: Mode, collections: frozenset[str] | None
     ) -> Search:
-        understood = understand(query, self._generation.vocabulary(collections), self._synonyms)
-        encoded = self._encode(query) if mode != "lexical" else None
-        if encoded is None and mode == "dense":
+        if mode == "dense" and self._encoder is None:
             mode = "lexical"
-        lexical = {"hybrid": max(k, LEXICAL_CANDIDATES), "lexical": k, "dense": 0}
-        wanted = Wanted(
-            query=understood,
-            vector=encoded.vector if encoded else None,
-            lexical=lexical[mode],
-            dense=max(k, DENSE_CANDIDATES) if mode == "hybrid" else k,
-            tokens=encoded is not None and encoded.tokens is not None,
-            collections=collections,
-        )
-        candidates = self._generation.candidates(wanted)
+        encoded, understood, candidates = self._found(query, k, mode, collections)
         hits = _hits(understood, encoded, candidates, mode)
         rows = {one.chunk.id: one.row for one in candidates.found}
         tokens = encoded.tokens if encoded else None
@@ -184,6 +175,53 @@ class Retriever:
         if mode == "hybrid":
             search = self._settled(replace(search, hits=self._read(search)))
         return replace(search, hits=search.hits[:k])
+
+    def _found(
+        self, query: str, k: int, mode: Mode, collections: frozenset[str] | None
+    ) -> tuple[_Encoded | None, Query, Candidates]:
+        """The question encoded and understood, and what both legs put up for it."""
+        if self._encoder is None or mode == "lexical":
+            return None, *self._candidates(query, k, mode, collections, lambda: None)
+        if not _TURN.acquire(blocking=False):  # no core is idle
+            encoded = self._encode(self._encoder, query)
+            return encoded, *self._candidates(query, k, mode, collections, lambda: encoded.vector)
+        try:
+            # Encoding lets go of Python's lock at once, and so words are looked up meanwhile. Were it
+            # done beside, it would wait for the lock until the words are found.
+            vector: Future[np.ndarray | None] = Future()
+            beside = _BESIDE.submit(self._candidates, query, k, mode, collections, vector.result)
+            try:
+                encoded = self._encode(self._encoder, query)
+            except BaseException as error:
+                vector.set_exception(error)
+                raise
+            vector.set_result(encoded.vector)
+            return encoded, *beside.result()
+        finally:
+            _TURN.release()
+
+    def _candidates(
+        self,
+        query: str,
+        k: int,
+        mode: Mode,
+        collections: frozenset[str] | None,
+        encoded: Callable[[], np.ndarray | None],
+    ) -> tuple[Query, Candidates]:
+        """What was understood, and what both legs put up."""
+        understood = understand(query, self._generation.vocabulary(collections), self._synonyms)
+        lexical = {"hybrid": max(k, LEXICAL_CANDIDATES), "lexical": k, "dense": 0}
+        wanted = Wanted(
+            query=understood,
+            encoded=encoded,
+            lexical=lexical[mode],
+            dense=max(k, DENSE_CANDIDATES) if mode == "hybrid" else k,
+            tokens=self._encoder is not None
+            and self._encoder.token_dimension > 0
+            and mode != "lexical",
+            collections=collections,
+        )
+        return understood, self._generation.candidates(wanted)
 
     def read(self, search: Search, hit: Hit) -> Reading:
         """The sentences of a hit and what of the question each holds."""
@@ -287,10 +325,8 @@ class Retriever:
         """What the build could not read."""
         return self._generation.skipped()
 
-    def _encode(self, query: str) -> _Encoded | None:
-        if self._encoder is None:
-            return None
-        encoding = self._encoder.encode_queries([query])
+    def _encode(self, encoder: Encoder, query: str) -> _Encoded:
+        encoding = encoder.encode_queries([query])
         tokens = None
         if encoding.tokens is not None and encoding.weights is not None:
             tokens = QueryTokens.of(encoding.tokens[0], encoding.weights[0])

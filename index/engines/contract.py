@@ -26,16 +26,24 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a question looks for: so many passages by words, so many by `vector` float32
-    (dimension,) if there is one, out of `collections`. `tokens` says whether to bring token vectors.
+    """What a question looks for: so many passages by words, so many by its vector if there is one, out
+    of `collections`. `tokens` says whether to bring token vectors.
+
+    `encoded` waits for the vector, which is made at the same time: an engine that has something to do
+    without it does that first.
     """
 
     query: Query
-    vector: np.ndarray | None
+    encoded: Callable[[], np.ndarray | None]
     lexical: int
     dense: int
     tokens: bool
     collections: Collections
+
+    @property
+    def vector(self) -> np.ndarray | None:
+        """The vector, float32 (dimension,)."""
+        return self.encoded()
 
 
 @dataclass(frozen=True, slots=True)

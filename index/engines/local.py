@@ -54,15 +54,16 @@ class LocalGeneration:
         words = seen.lexical.score(wanted.query.word_groups)
         grams = seen.lexical.score(wanted.query.gram_groups)
         by_words = _best(words + grams, wanted.lexical)
+        texts = self._texts(by_words)
         near, scores = self._nearest(wanted, seen)
         positions = list(dict.fromkeys([*by_words, *near]))
+        texts |= self._texts([position for position in near if position not in texts])
         lexical_rank = {position: rank for rank, position in enumerate(by_words, 1)}
         dense_rank = {position: rank for rank, position in enumerate(near, 1)}
         dense = self._dense(wanted, positions, dict(zip(near, scores, strict=True)))
         found = [
             Candidate(
-                chunk,
-                document,
+                *texts[position],
                 float(words[position]),
                 float(grams[position]),
                 dense.get(position, 0.0),
@@ -70,9 +71,7 @@ class LocalGeneration:
                 dense_rank.get(position),
                 position,
             )
-            for position, (chunk, document) in zip(
-                positions, self._generation.records.chunks(positions), strict=True
-            )
+            for position in positions
         ]
         tokens = self._generation.tokens if wanted.tokens else None
         return Candidates(found, tokens, self._generation.sentence_words)
@@ -115,6 +114,9 @@ class LocalGeneration:
                     self._parts.clear()
                 self._parts[numbers] = _Seen(self._generation.lexical.within(numbers), allowed)
             return self._parts[numbers]
+
+    def _texts(self, positions: list[int]) -> dict[int, tuple[Chunk, DocumentSummary]]:
+        return dict(zip(positions, self._generation.records.chunks(positions), strict=True))
 
     def _nearest(self, wanted: Wanted, seen: _Seen) -> tuple[list[int], list[float]]:
         vectors = self._generation.vectors

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index import retrieve
 from index.build import build
 from index.encoder import Encoding
 from index.engines.local import _best
@@ -285,3 +286,29 @@ def test_the_best_scores_are_found_however_many_there_are(count: int, levels: in
     wanted = sorted(np.flatnonzero(scores).tolist(), key=lambda place: (-scores[place], place))
     for k in (0, 1, 32):
         assert _best(scores, k) == wanted[:k]
+
+
+def test_the_same_is_found_when_no_core_is_idle(retriever: Retriever) -> None:
+    alone = [retriever.search(question, 7) for question in QUESTIONS]
+    taken = 0
+    while retrieve._TURN.acquire(blocking=False):
+        taken += 1
+    retrieve._TURN.release()  # one for the search itself
+    try:
+        assert [retriever.search(question, 7) for question in QUESTIONS] == alone
+    finally:
+        retrieve._TURN.release(taken - 1)
+
+
+def test_an_encoder_that_fails_fails_the_question_and_no_other(built_home: Path) -> None:
+    class Failing(FakeEncoder):
+        def encode_queries(self, texts: Sequence[str]) -> Encoding:
+            if "壊" in texts[0]:
+                raise RuntimeError("no memory")
+            return super().encode_queries(texts)
+
+    retriever = Retriever.open(built_home, encoder=Failing())
+    for _ in range(8):
+        with pytest.raises(RuntimeError, match="no memory"):
+            retriever.search("壊れた質問")
+    assert retriever.search(QUESTIONS[0], 3)

@@ -44,8 +44,20 @@ READ_HITS = 5
 CLOSE_CALL = 2.5
 # As many searches at a time as there are cores. More of them only take Python's lock from each other
 # between their many short steps: eight on two cores were two fifths slower than two.
-_TURN = BoundedSemaphore(max(2, os.cpu_count() or 1))
-_BESIDE = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="kiku-words")
+_CORES = max(2, os.cpu_count() or 1)
+_TURN = BoundedSemaphore(_CORES)
+_BESIDE = ThreadPoolExecutor(_CORES, thread_name_prefix="kiku-words")
+
+
+def _renew() -> None:
+    """A forked child has none of its parent's threads, and nobody there gives back their turns."""
+    global _TURN, _BESIDE
+    _TURN = BoundedSemaphore(_CORES)
+    _BESIDE = ThreadPoolExecutor(_CORES, thread_name_prefix="kiku-words")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +194,8 @@ class Retriever:
         """The question encoded and understood, and what both legs put up for it."""
         if self._encoder is None or mode == "lexical":
             return None, *self._candidates(query, k, mode, collections, lambda: None)
-        if not _TURN.acquire(blocking=False):  # no core is idle
+        turn = _TURN
+        if not turn.acquire(blocking=False):  # no core is idle
             encoded = self._encode(self._encoder, query)
             return encoded, *self._candidates(query, k, mode, collections, lambda: encoded.vector)
         try:
@@ -198,7 +211,7 @@ class Retriever:
             vector.set_result(encoded.vector)
             return encoded, *beside.result()
         finally:
-            _TURN.release()
+            turn.release()
 
     def _candidates(
         self,

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from txtai import Embeddings
 from txtai.scoring import BM25
 
@@ -47,7 +48,9 @@ class Documented:
         """Indexes and saves."""
         if vectors is not None:
             given = {p.whole: row for p, row in zip(passages, vectors, strict=True)}
-            self._embeddings.model.encode = lambda data, category=None: [given[t] for t in data]
+            self._embeddings.model.encode = lambda data, category=None: np.array(
+                [given[text] for text in data]
+            )
         self._embeddings.index((passage.id, passage.whole, None) for passage in passages)
         self._embeddings.save(self._folder)
 

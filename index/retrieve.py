@@ -45,17 +45,18 @@ CLOSE_CALL = 2.5
 # As many searches at a time as there are cores. More of them only take Python's lock from each other
 # between their many short steps: eight on two cores were two fifths slower than two.
 _CORES = max(2, os.cpu_count() or 1)
-_TURN = BoundedSemaphore(_CORES)
-_BESIDE = ThreadPoolExecutor(_CORES, thread_name_prefix="kiku-words")
+_TURN: BoundedSemaphore
+_BESIDE: ThreadPoolExecutor  # its threads look words up while those that search encode
 
 
 def _renew() -> None:
-    """A forked child has none of its parent's threads, and nobody there gives back their turns."""
+    """Also for a forked child: it has none of its parent's threads, and nobody gives back their turns."""
     global _TURN, _BESIDE
     _TURN = BoundedSemaphore(_CORES)
     _BESIDE = ThreadPoolExecutor(_CORES, thread_name_prefix="kiku-words")
 
 
+_renew()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
 

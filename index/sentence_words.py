@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -73,28 +72,17 @@ def packed(words: LineWords) -> bytes:
     return keys.astype("<u8").tobytes() + owners.astype("<u2").tobytes()
 
 
-class SentenceWordsWriter:
+class SentenceWordsWriter(ExitStack):
     """Takes the words of one chunk after the other, and is closed by the end of its `with` block."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = ExitStack()
+        super().__init__()
         self._keys, self._ends, self._bounds = (
-            self._files.enter_context(ArrayWriter(_path(folder, name), kind))
+            self.enter_context(ArrayWriter(_path(folder, name), kind))
             for name, kind in _TYPES.items()
         )
         self._ends.append(np.zeros(1, np.int64))
         self._bounds.append(np.zeros(1, np.int64))
-
-    def __enter__(self) -> SentenceWordsWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._files.__exit__(kind, error, trace)
 
     def add(self, lines: Sequence[Terms]) -> None:
         """The words of a chunk's lines."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,13 @@ import numpy as np
 
 from index.arrays import ArrayReader, ArrayWriter, Run, save_array
 from index.errors import IndexDamaged
-from index.vectors.inverted import RowSource, TakenVectors, inverted_lists, whole_rows
+from index.vectors.inverted import (
+    RowSource,
+    TakenVectors,
+    inverted_lists,
+    load_faiss,
+    whole_rows,
+)
 
 FILES = "vectors.faiss", "vectors.bounds.npy"
 FINE = "vectors.fine.npy"  # of lists; see `index.vectors.inverted`
@@ -24,11 +29,6 @@ _PROBED_LEAST = 64  # at least so many lists,
 _PROBED_MOST = 500  # and at most so many: more find nothing more among seven million vectors;
 _FEW = 100_000  # all lists where a collection leaves no more rows, since they may lie in any
 _SPARE = 32  # rows that are looked at past those wanted: one byte may have put them too low
-
-
-def _faiss() -> Any:
-    """FAISS, loaded when first used; its stubs do not know the Python layer, hence Any."""
-    return import_module("faiss")
 
 
 class FaissVectors:
@@ -68,7 +68,7 @@ class FaissVectors:
             with ArrayWriter(folder / FINE, np.int8, source.dimension) as fine:
                 index = inverted_lists(source, fine)
         else:
-            index = _faiss().IndexFlatIP(source.dimension)
+            index = load_faiss().IndexFlatIP(source.dimension)
             for _, rows in source.batches():
                 index.add(rows)
         _save(index, folder / FILES[0])
@@ -77,7 +77,7 @@ class FaissVectors:
     @classmethod
     def open(cls, folder: Path) -> FaissVectors:
         """Opens what `write` wrote, memory-mapped. Raises IndexDamaged when it cannot be read."""
-        faiss = _faiss()
+        faiss = load_faiss()
         path = folder / FILES[0]
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -152,7 +152,7 @@ class FaissVectors:
         """The best `k` rows of the `left` rows that are `allowed`, and their scores."""
         if not k:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        faiss, selector = _faiss(), _selector(allowed)
+        faiss, selector = load_faiss(), _selector(allowed)
         if self.kind == "exact":
             parameters = faiss.SearchParameters(sel=selector)
             return _found(self._index.search(vector[None, :], k, params=parameters))
@@ -174,7 +174,7 @@ class FaissVectors:
 
 def _save(index: Any, path: Path) -> None:
     try:
-        _faiss().write_index(index, str(path))
+        load_faiss().write_index(index, str(path))
     except RuntimeError as error:  # FAISS tells the system's reason in words only
         full = os.strerror(errno.ENOSPC) in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
@@ -190,7 +190,7 @@ def kind_for(rows: int, kind: str = "auto") -> str:
 def _selector(allowed: np.ndarray | None) -> Any:
     if allowed is None:
         return None
-    return _faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+    return load_faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
 
 def _found(result: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

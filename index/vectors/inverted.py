@@ -8,6 +8,7 @@ code by code: a build after a small change takes seconds, and no row is rounded 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,7 +27,10 @@ _FINEST = 127
 _OUTGROWN = 2.0
 
 
-def _faiss() -> Any:
+def load_faiss() -> Any:
+    """FAISS, loaded when first used; its stubs do not know the Python layer, hence Any. Threads that
+    it has no work for sleep: they would spin, and keep a core from whoever else has work."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return import_module("faiss")
 
 
@@ -130,7 +134,7 @@ def inverted_lists(source: RowSource, fine: ArrayWriter) -> Any:
     def put(number: int, ids: np.ndarray, codes: np.ndarray) -> None:
         if len(ids):
             ids, codes = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(codes)
-            pointers = _faiss().swig_ptr(ids), _faiss().swig_ptr(codes)
+            pointers = load_faiss().swig_ptr(ids), load_faiss().swig_ptr(codes)
             lists.update_entries(number, filled[number], len(ids), *pointers)
             filled[number] += len(ids)
 
@@ -165,13 +169,13 @@ def _write_fine(fine: ArrayWriter, index: Any, source: RowSource, *, copied: boo
 def _fine_units(index: Any) -> np.ndarray:
     """What 1 of the second byte is worth in each component, float32 (dimension,): a code leaves at
     most half a step, of which 255 span what was seen."""
-    spans: np.ndarray = _faiss().vector_to_array(index.sq.trained)[index.d :]
+    spans: np.ndarray = load_faiss().vector_to_array(index.sq.trained)[index.d :]
     return spans / np.float32(255 * 2 * _FINEST)
 
 
 def _trained(source: RowSource, count: int) -> Any:
     """`count` empty lists that learned of the rows."""
-    index = _empty(_faiss().IndexFlatIP(source.dimension), count)
+    index = _empty(load_faiss().IndexFlatIP(source.dimension), count)
     index.sq.rangestat_arg = 0.1  # what lies a tenth outside of what was seen is not cut off
     index.cp.niter = 8
     index.cp.max_points_per_centroid = _TRAINED_ON
@@ -182,7 +186,7 @@ def _trained(source: RowSource, count: int) -> Any:
 
 def _like(known: Any) -> Any:
     """Empty lists that learned what `known` did."""
-    faiss = _faiss()
+    faiss = load_faiss()
     quantizer = faiss.IndexFlatIP(known.d)
     centres = faiss.downcast_index(known.quantizer)
     quantizer.add(centres.reconstruct_n(0, centres.ntotal))
@@ -193,7 +197,7 @@ def _like(known: Any) -> Any:
 
 
 def _empty(quantizer: Any, count: int) -> Any:
-    faiss = _faiss()
+    faiss = load_faiss()
     kind = faiss.ScalarQuantizer.QT_8bit
     return faiss.IndexIVFScalarQuantizer(
         quantizer, quantizer.d, count, kind, faiss.METRIC_INNER_PRODUCT, False
@@ -211,7 +215,7 @@ def _kept(known: Any, source: RowSource) -> list[tuple[np.ndarray, np.ndarray]]:
         if not size:
             found.append((np.empty(0, np.int64), np.empty(0, np.int64)))
             continue
-        ids = here[_faiss().rev_swig_ptr(known.invlists.get_ids(number), size)]
+        ids = here[load_faiss().rev_swig_ptr(known.invlists.get_ids(number), size)]
         places = np.flatnonzero(ids >= 0)
         found.append((places, ids[places]))
     return found
@@ -223,6 +227,6 @@ def _codes(known: Any, number: int) -> np.ndarray:
     size = lists.list_size(number)
     if not size:
         return np.empty((0, width), np.uint8)
-    codes = _faiss().rev_swig_ptr(lists.get_codes(number), size * width)
+    codes = load_faiss().rev_swig_ptr(lists.get_codes(number), size * width)
     rows: np.ndarray = codes.reshape(size, width)
     return rows

@@ -12,8 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "faiss", "sudachipy", "onnxruntime", "transformers", "sentence_transformers")
-# The worker hands to its child what Python needs to run there, and nothing else.
-READS_ENVIRONMENT = ("bot.settings", "index.sources.worker")
+# The worker hands to its child what Python needs to run there, and nothing else; how FAISS's threads wait can be
+# said in the environment only.
+READS_ENVIRONMENT = ("bot.settings", "index.sources.worker", "index.vectors.inverted")
 
 # The floors of each package, lowest first. A module may import from its own floor and from below.
 # A name stands for the module and everything under it; the longest name that fits counts.

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 # MaxSim likewise, `reads` how likely the reader finds the answer in it, `close` how likely the close
 # reader does, where the choice is close enough to ask it, `expected` whether it holds
 # the kind of thing asked for, `defines` whether it is about what the question wants explained, `code`
-# whether it is a line of a program. Fitted on JaQuAD-train, then moved towards the words, since the
-# encoder is at home in those texts and less so in others; the last two are set by hand, since they
-# are too rare there. See docs/retrieval.md.
+# whether it is a line of a program. Fitted on held-out articles and practice documents together, which
+# weigh the same; the last three are set by hand: `expected` weighs twice what was fitted, since notes
+# are answered worse with less, and the others are too rare there. See docs/retrieval.md.
 SENTENCE_WEIGHTS: Mapping[str, float] = {
-    "passage": 0.7,
-    "coverage": 1.0,
-    "around": 2.0,
-    "late": 5.5,
-    "late_around": 6.0,
-    "reads": 3.5,
+    "passage": 0.8,
+    "coverage": 0.7,
+    "around": 2.6,
+    "late": 6.0,
+    "late_around": 9.0,
+    "reads": 0.5,
     "close": 7.0,
     "expected": 2.5,
     "defines": 1.0,
@@ -66,6 +66,12 @@ class Sentence:
         first = self.hit.chunk.start
         return self.hit.chunk.text[self.start - first : self.end - first]
 
+    @property
+    def candidate(self) -> Candidate:
+        """The sentence as the close reader is given it."""
+        context = passage_context(self.hit.document.title, self.hit.chunk.heading)
+        return Candidate(self.hit.chunk.id, context, self.start, self.text)
+
     def read(self, likely: float = UNLIKELY) -> Sentence:
         """The sentence with how likely the close reader finds that it answers, −1…1."""
         features = {**self.features, "close": likely, "read_closely": 1.0}
@@ -85,25 +91,23 @@ def read_closely(
 ) -> list[Sentence] | None:
     """Ranked sentences, best first, as they rank when the best are read closely together with the
     question; None without a close reader."""
-    near: dict[str, Sentence] = {}  # what stands in several passages is read once, for all of them
-    for sentence in ranked:
-        if sentence.score >= ranked[0].score - _WITHIN:
-            near.setdefault(sentence.text, sentence)
-    candidates = [
-        Candidate(
-            sentence.hit.chunk.id,
-            passage_context(sentence.hit.document.title, sentence.hit.chunk.heading),
-            sentence.start,
-            text,
-        )
-        for text, sentence in near.items()
-    ]
+    near = near_the_best(ranked)
+    candidates = [sentence.candidate for sentence in near]
     read = retriever.read_closely(search, candidates)
     if read is None:
         return None
-    said = dict(zip(near, read.tolist(), strict=True))
+    said = dict(zip((sentence.text for sentence in near), read.tolist(), strict=True))
     told = [sentence.read(said.get(sentence.text, UNLIKELY)) for sentence in ranked]
     return sorted(told, key=lambda sentence: -sentence.score)
+
+
+def near_the_best(ranked: Sequence[Sentence], within: float = _WITHIN) -> list[Sentence]:
+    """Those no further than this below the first; what stands in several passages once, for all of them."""
+    near: dict[str, Sentence] = {}
+    for sentence in ranked:
+        if sentence.score >= ranked[0].score - within:
+            near.setdefault(sentence.text, sentence)
+    return list(near.values())
 
 
 def score_sentences(retriever: Retriever, search: Search, hit: Hit) -> list[Sentence]:

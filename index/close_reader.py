@@ -9,7 +9,7 @@ only the changes; `index.training.close_reader` trains it, docs/retrieval.md say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,40 +81,48 @@ class CloseReader:
         """The log odds that the answer stands in each candidate, against nowhere among them: float32
         (n,). The best come first; NaN for those that there was no room for."""
         odds = np.full(len(candidates), np.nan, np.float32)
-        chosen = self._chosen(candidates)
-        places = sorted(chosen, key=lambda place: candidates[place].start)
-        by_passage: dict[str, list[int]] = {candidates[place].passage: [] for place in chosen}
-        for place in places:
-            by_passage[candidates[place].passage].append(place)
+        chosen = with_room(candidates, self._pieces)
+        by_passage = in_order(candidates, chosen)
         excerpts = [
             Excerpt(self._pieces(candidates[held[0]].context), [chosen[place] for place in held])
-            for held in by_passage.values()
+            for held in by_passage
         ]
         read = sequenced(self._pieces(question), excerpts, self._begin, self._end)
         if not read.spans:
             return odds
         found = self._session.run(None, _inputs(read))[0][0]
-        order = [place for held in by_passage.values() for place in held]
+        order = [place for held in by_passage for place in held]
         for place, (start, end) in zip(order, read.spans, strict=True):
             odds[place] = np.logaddexp.reduce(found[start:end], axis=0).mean()
         return odds
 
-    def _chosen(self, candidates: Sequence[Candidate]) -> dict[int, list[int]]:
-        """The first candidates that there is room for, by their places, with their token ids."""
-        room = TOGETHER
-        chosen: dict[int, list[int]] = {}
-        passages: set[str] = set()
-        for place, candidate in enumerate(candidates[:_AMONG]):
-            ids = self._pieces(candidate.text)[:SENTENCE]
-            room -= len(ids)
-            if candidate.passage not in passages:
-                room -= min(CONTEXT, len(self._pieces(candidate.context))) + 2
-            if room < 0 and chosen:
-                break
-            if ids:
-                chosen[place] = ids
-                passages.add(candidate.passage)
-        return chosen
+
+def with_room(
+    candidates: Sequence[Candidate], pieces: Callable[[str], list[int]], room: int = TOGETHER
+) -> dict[int, list[int]]:
+    """The first candidates that there is room for, by their places, with their token ids."""
+    chosen: dict[int, list[int]] = {}
+    passages: set[str] = set()
+    for place, candidate in enumerate(candidates[:_AMONG]):
+        ids = pieces(candidate.text)[:SENTENCE]
+        room -= len(ids)
+        if candidate.passage not in passages:
+            room -= min(CONTEXT, len(pieces(candidate.context))) + 2
+        if room < 0 and chosen:
+            break
+        if ids:
+            chosen[place] = ids
+            passages.add(candidate.passage)
+    return chosen
+
+
+def in_order(candidates: Sequence[Candidate], chosen: Iterable[int]) -> list[list[int]]:
+    """The places of those chosen: of each passage in the order of its text, that of the best first."""
+    places = list(chosen)
+    by_passage: dict[str, list[int]] = {candidates[place].passage: [] for place in places}
+    for place in sorted(places, key=lambda place: candidates[place].start):
+        by_passage[candidates[place].passage].append(place)
+    return list(by_passage.values())
 
 
 def _inputs(read: Sequenced) -> dict[str, np.ndarray]:

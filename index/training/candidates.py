@@ -1,5 +1,5 @@
-"""What the close reader learns from: a question, the passages that answer it, and those that either leg
-takes for them."""
+"""What the close reader learns from: a question and the sentences that the answer stage would choose from, as
+it would put them up without a close reader."""
 
 from __future__ import annotations
 
@@ -7,43 +7,57 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from index.records import DocumentSummary, Hit, document_id
-from index.retrieve import Mode, Retriever
+from index.answer_sentences import near_the_best, rank_sentences
+from index.close_reader import Candidate
+from index.records import DocumentSummary, Hit, document_id, passage_context
+from index.retrieve import READ_CANDIDATES, READ_HITS, Retriever
 from index.split import SplitSettings, split
 from index.training.practice import Practice
-from index.training.sources import Passage
+from index.training.sources import Passage, sentences
 
 log = logging.getLogger(__name__)
 
-MINED = 3  # passages of each leg
-LEGS: tuple[Mode, ...] = ("lexical", "dense")
+# Somewhat more than are read closely, so that chance has some to choose from.
+RANKED, WITHIN = 16, 6.0
+_WHOLE = 12  # characters from which on a sentence that stands in a longer answer answers too
 # A question, its answers, and the id of the document that holds them.
 Question = tuple[str, Sequence[str], str]
 
 
 @dataclass(frozen=True)
+class Ranked:
+    """A sentence that was put up, with its score; whether the document that answers says it, and whether it
+    answers."""
+
+    candidate: Candidate
+    score: float
+    own: bool
+    right: bool
+
+
+@dataclass(frozen=True)
 class Case:
-    """A question, its answers, the passages that hold one in the right document, and others."""
+    """A question, its answers, the sentences put up for it, best first, and, where none of them
+    answers, those that would have."""
 
     question: str
     answers: Sequence[str]
-    right: Sequence[Hit]
-    others: Sequence[Hit]
+    ranked: Sequence[Ranked]
+    missed: Sequence[Candidate]
 
 
 def mined(retriever: Retriever, asked: Iterable[Question]) -> list[Case]:
-    """The questions with what either leg finds for them."""
+    """The questions for which anything is put up."""
     cases = []
     summaries = {summary.id: summary for summary in retriever.documents()}
     for question, answers, document in asked:
-        hits = [hit for leg in LEGS for hit in retriever.search(question, MINED, mode=leg)]
-        found = list({hit.chunk.id: hit for hit in hits}.values())
-        right = _answering(found, answers, document)
-        if answers and not right and document in summaries:  # a blank one is not indexed
-            passages = _passages(retriever, summaries[document])
-            right = _answering(passages, answers, document)
-        others = [hit for hit in found if hit not in right]
-        cases.append(Case(question, answers, right, others))
+        ranked = _ranked(retriever, question, answers, document)
+        missed: list[Candidate] = []
+        # A blank document is not indexed.
+        if answers and document in summaries and not any(one.right for one in ranked):
+            missed = _answering(_passages(retriever, summaries[document]), answers)
+        if ranked:
+            cases.append(Case(question, answers, ranked, missed))
         if len(cases) % 5000 == 0:
             log.info("close reader: mined for %d questions", len(cases))
     return cases
@@ -63,6 +77,23 @@ def asked_of_practice(practice: Iterable[Practice]) -> Iterator[Question]:
             yield one.question, [one.answer] if one.answer else [], own.document.id
 
 
+def _ranked(
+    retriever: Retriever, question: str, answers: Sequence[str], document: str
+) -> list[Ranked]:
+    search = retriever.explain(question, READ_CANDIDATES)
+    every = rank_sentences(retriever, search, search.hits[:READ_HITS])
+    own = {one.text for one in every if one.hit.document.id == document}
+    return [
+        Ranked(
+            one.candidate,
+            one.score,
+            one.text in own,
+            one.text in own and _answers(one.text, answers),
+        )
+        for one in near_the_best(every, WITHIN)[:RANKED]
+    ]
+
+
 def _passages(retriever: Retriever, document: DocumentSummary) -> list[Hit]:
     """All passages of a document."""
     whole = retriever.document(document.id)
@@ -72,7 +103,20 @@ def _passages(retriever: Retriever, document: DocumentSummary) -> list[Hit]:
     return [Hit(chunk, document, 0.0) for chunk in split(whole, settings)]
 
 
-def _answering(hits: Iterable[Hit], answers: Sequence[str], document: str) -> list[Hit]:
-    """The hits of a document that hold one of the answers."""
-    own = [hit for hit in hits if hit.document.id == document]
-    return [hit for hit in own if any(answer in hit.chunk.text for answer in answers)]
+def _answering(hits: Iterable[Hit], answers: Sequence[str]) -> list[Candidate]:
+    """The sentences of some passages that answer."""
+    found = []
+    for hit in hits:
+        context = passage_context(hit.document.title, hit.chunk.heading)
+        start = hit.chunk.start
+        for text in sentences(hit.chunk.text):
+            if _answers(text, answers):
+                found.append(Candidate(hit.chunk.id, context, start, text.rstrip()))
+            start += len(text)
+    return found
+
+
+def _answers(text: str, answers: Sequence[str]) -> bool:
+    """Whether a sentence holds an answer, or is part of a longer one."""
+    part = text.strip()
+    return any(one in text or (len(part) > _WHOLE and part in one) for one in answers)

@@ -11,14 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from index.close_reader import CONTEXT, SENTENCE, TOGETHER, Excerpt, sequenced
-from index.records import Hit, passage_context
-from index.training.candidates import MINED, Case
+from index.close_reader import (
+    CONTEXT,
+    SENTENCE,
+    TOGETHER,
+    Excerpt,
+    in_order,
+    sequenced,
+    with_room,
+)
+from index.training.candidates import Case, Ranked
 from index.training.sources import Pair, Section, sentences
 
-LEFT_OUT = 0.12  # share of the examples without the passage that answers
+LEFT_OUT = 0.12  # share of the examples without the sentences that answer
+PUT_IN = 0.7  # of those for which none was put up, the share that is shown one
+DROPPED, JITTER = (
+    0.15,
+    1.2,
+)  # share of the other sentences that are left out; points that chance adds
+ROOMS = (TOGETHER, TOGETHER, 150, 110)  # tokens
 # Shares of the examples that are made of manuals, and of practice documents.
-OF_SECTIONS, OF_PAIRS, OF_PRACTICE = 0.15, 0.1, 0.35
+OF_SECTIONS, OF_PAIRS, OF_PRACTICE = 0.13, 0.09, 0.58
 # From this share of a sentence on, an answer is the sentence: which of its tokens begins it is no matter.
 WHOLE = 0.7
 BESIDE = 4  # pairs to either side of one
@@ -54,70 +67,46 @@ class Packer:
         )
 
     def example(self, case: Case, chooser: random.Random) -> Example | None:
-        """None where no sentence is to be shown."""
+        """The sentences as the answer stage would have them read, but for what chance changes; None where
+        none is to be shown."""
         question = _MARK.sub("", case.question) if chooser.random() < 0.1 else case.question
-        shown: list[tuple[Excerpt, list[Told]]] = []
-        room = TOGETHER
-        right = case.right[:1] if chooser.random() >= LEFT_OUT else []
-        others = list(case.others)
-        chooser.shuffle(others)
-        others = others[: chooser.choice((0, 1, 2, 2, 3, 3)) if right else MINED]
-        for hit, answering in [(hit, True) for hit in right] + [(hit, False) for hit in others]:
-            if shown and room < TOGETHER // 4:
-                break
-            excerpt, told = self._excerpt(case, hit, answering, room, chooser)
-            room -= len(excerpt.context) + 2 + sum(map(len, excerpt.sentences))
-            shown.append((excerpt, told))
-        chooser.shuffle(shown)
-        return self._example(case, question, shown)
-
-    def _excerpt(
-        self, case: Case, hit: Hit, answering: bool, room: int, chooser: random.Random
-    ) -> tuple[Excerpt, list[Told]]:
-        """Some sentences of a hit, and each as text with whether it may answer."""
-        parts = [part for part in sentences(hit.chunk.text) if part.strip()]
-        asked = _bigrams(case.question)
-        liked = [len(asked & _bigrams(part)) + 2 * chooser.random() for part in parts]
-        holding = [any(answer in part for answer in case.answers) for part in parts]
-        order = sorted(range(len(parts)), key=lambda place: -liked[place])
-        if answering and any(holding):
-            first = next(place for place in order if holding[place])
-            count = chooser.choice((0, 1, 1, 2, 2, 3))
-            taken = [first, *[place for place in order if place != first][:count]]
-        else:
-            taken = order[: chooser.choice((1, 1, 2))]
-        ids = {place: self._ids(parts[place]) for place in taken}
-        kept: list[int] = []
-        for place in taken:
-            if not kept or room >= len(ids[place]):
-                kept.append(place)
-                room -= len(ids[place])
-        kept.sort()
-        context = self._ids(passage_context(hit.document.title, hit.chunk.heading))
-        told = [(parts[place], answering) for place in kept]
-        return Excerpt(context, [ids[place] for place in kept]), told
+        ranked = list(case.ranked)
+        if case.missed and chooser.random() < PUT_IN:
+            beside = chooser.choice(ranked[:5])
+            ranked.append(Ranked(chooser.choice(case.missed), beside.score, own=True, right=True))
+        if chooser.random() < LEFT_OUT:
+            ranked = [one for one in ranked if not one.right]
+        ranked = [one for one in ranked if one.right or chooser.random() > DROPPED]
+        ranked.sort(key=lambda one: -one.score - chooser.gauss(0, JITTER))
+        candidates = [one.candidate for one in ranked]
+        chosen = with_room(candidates, self._ids, chooser.choice(ROOMS))
+        passages = in_order(candidates, chosen)
+        if chooser.random() < 0.5:  # which passage is the best is not always to be trusted
+            chooser.shuffle(passages)
+        return self._example(question, case.answers, [[ranked[n] for n in own] for own in passages])
 
     def _example(
-        self, case: Case, question: str, shown: list[tuple[Excerpt, list[Told]]]
+        self, question: str, answers: Sequence[str], passages: Sequence[Sequence[Ranked]]
     ) -> Example | None:
-        read = sequenced(
-            self._ids(question), [excerpt for excerpt, _ in shown], self._begin, self._end
-        )
-        told = [one for _, texts in shown for one in texts]
+        excerpts = [
+            Excerpt(
+                self._ids(own[0].candidate.context), [self._ids(one.candidate.text) for one in own]
+            )
+            for own in passages
+        ]
+        read = sequenced(self._ids(question), excerpts, self._begin, self._end)
+        shown = [one for own in passages for one in own]
         judged: list[tuple[int, int]] = []
         begins: list[int] = []
         ends: list[int] = []
-        for (start, end), (text, answering) in zip(read.spans, told, strict=True):
-            found = list(_tokens_of(self._offsets(text)[: end - start], text, case.answers))
-            if answering or not found:  # an answer's words in another passage say nothing
+        for (start, end), one in zip(read.spans, shown, strict=True):
+            text = one.candidate.text
+            found = list(_tokens_of(self._offsets(text)[: end - start], text, answers))
+            if one.own or not found:  # an answer's words in another document say nothing
                 judged.append((start, end))
-            for first, last in found if answering else ():
-                if last - first + 1 >= WHOLE * (end - start):
-                    begins += range(start, end)
-                    ends += range(start, end)
-                else:
-                    begins.append(start + first)
-                    ends.append(start + last)
+            marks = _marks(found, end - start) if one.right else []
+            begins += [start + first for first, _ in marks]
+            ends += [start + last for _, last in marks]
         return Example(read.ids, read.passages, judged, begins, ends) if judged else None
 
     def whole(self, question: str, shown: Sequence[tuple[str, Sequence[Told]]]) -> Example | None:
@@ -150,10 +139,6 @@ class Packer:
         return np.array(offsets, np.int64).reshape(-1, 2)
 
 
-def _bigrams(text: str) -> set[str]:
-    return {text[place : place + 2] for place in range(len(text) - 1)}
-
-
 def _tokens_of(offsets: np.ndarray, text: str, answers: Sequence[str]) -> Iterator[tuple[int, int]]:
     """The first and the last token of each answer that stands in a text."""
     for answer in answers:
@@ -163,6 +148,14 @@ def _tokens_of(offsets: np.ndarray, text: str, answers: Sequence[str]) -> Iterat
             if len(inside):
                 yield int(inside[0]), int(inside[-1])
             start = text.find(answer, start + 1)
+
+
+def _marks(found: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Where answers begin and end in a sentence of `count` tokens: each token does where an answer is the
+    sentence, or longer."""
+    if not found or any(last - first + 1 >= WHOLE * count for first, last in found):
+        return [(token, token) for token in range(count)]
+    return list(found)
 
 
 class Examples:

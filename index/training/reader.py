@@ -51,8 +51,9 @@ class Case:
 
 
 def index_of(documents: Iterable[Document], home: Path, model: Path) -> Retriever:
-    """The documents as Kiku serves them."""
+    """The documents as Kiku serves them, without a close reader, which learns from what is found so."""
     encoder = load_encoder(str(model))
+    encoder.close_reader = None
     build(home, documents, encoder=encoder)
     return Retriever.open(home, encoder=encoder)
 

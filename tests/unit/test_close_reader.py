@@ -22,9 +22,9 @@ from index.close_reader import (
     sequenced,
 )
 from index.int8 import packed, unpacked
-from index.records import Chunk, Document, DocumentSummary, Hit
+from index.records import Document
 from index.retrieve import Retriever
-from index.training.candidates import mined
+from index.training.candidates import Case, Ranked, mined
 from tests.fake_encoder import FakeEncoder
 
 if TYPE_CHECKING:
@@ -100,41 +100,45 @@ def test_what_there_is_no_room_for_is_not_judged() -> None:
     assert len(session.given) == 1, "nothing to read is not read"
 
 
-def hit(name: str, text: str) -> Hit:
-    chunk = Chunk(id=f"{name}:0", document_id=name, heading=(), start=0, end=len(text), text=text)
-    return Hit(chunk, DocumentSummary(name, "", name, "", "", "", len(text), 1), 1.0)
-
-
-def test_candidates_are_told_apart_by_document_and_answer(
+def test_what_is_put_up_is_told_apart_by_document_and_answer(
     tmp_path: Path, fake_encoder: FakeEncoder
 ) -> None:
-    fee, more, when = (
-        "利用料は500円です。",
-        "利用料の支払いは月末です。",
-        "料金表の改定は四月です。",
-    )
+    fee = "利用料は500円です。"
     texts = {
-        "a": "こちらは900円になります。",
+        "a": "前置きです。こちらは900円になります。",
         "b": fee,
-        "c": more,
-        "d": when,
-        "e": "利用料について。",
+        "c": "利用料の支払いは月末です。利用料は500円です。",
+        "d": "利用料の改定は四月です。利用料の表を見ます。",
+        "e": "利用料の窓口は本館です。",
+        "f": "利用料の明細は別に送ります。",
     }
     documents = [Document(name, name, text, name) for name, text in texts.items()]
     build(tmp_path, documents, encoder=fake_encoder)
     retriever = Retriever.open(tmp_path, encoder=fake_encoder)
     asked = [
         ("利用料はいくら", ["900円"], "a"),
-        ("利用料はいくら", ["500円"], "a"),
-        ("利用料はいつから", [], "a"),
+        ("利用料はいくら", ["500円"], "b"),
+        ("利用料はいくら", ["利用料の支払いは月末です。利用料は500円です。"], "c"),
+        ("利用料はいつから", [], "b"),
     ]
-    deep, elsewhere, unanswered = mined(retriever, asked)
-    assert [one.chunk.text for one in deep.right] == [texts["a"]], "looked for where no leg has it"
-    assert fee in [one.chunk.text for one in deep.others]
-    assert elsewhere.right == [], "another document's answer"
-    assert fee in [one.chunk.text for one in elsewhere.others]
-    assert unanswered.right == []
-    assert unanswered.others
+    deep, held, longer, unanswered = mined(retriever, asked)
+    assert [one.text for one in deep.missed] == ["こちらは900円になります。"]
+    assert deep.missed[0].start == len("前置きです。")
+    assert not any(one.right for one in deep.ranked)
+    assert held.missed == []
+    assert [one.candidate.text for one in held.ranked if one.right] == [fee], (
+        "in whichever document"
+    )
+    assert all(one.own for one in held.ranked if one.right)
+    assert {one.candidate.text for one in longer.ranked if one.right} <= {
+        "利用料の支払いは月末です。", fee,
+    }  # fmt: skip
+    assert any(one.right for one in longer.ranked), "part of a longer answer"
+    assert not any(one.right for one in unanswered.ranked)
+    for case in (deep, held, longer, unanswered):
+        told = [one.candidate.text for one in case.ranked]
+        assert len(told) == len(set(told)), "what stands in two passages is put up once"
+        assert [-one.score for one in case.ranked] == sorted(-one.score for one in case.ranked)
 
 
 class _Letters:
@@ -155,41 +159,64 @@ def _packer() -> Packer:
     return Packer(cast("Tokenizer", _Letters()))
 
 
+def put_up(
+    passage: str, text: str, *, own: bool, right: bool = False, score: float = 1.0
+) -> Ranked:
+    return Ranked(Candidate(passage, passage, 0, text), score, own, right)
+
+
 def test_examples_mark_where_answers_begin_and_end_and_judge_no_other_place() -> None:
     pytest.importorskip("torch")
-    from index.training.candidates import Case
-
-    right, wrong = hit("a", "前の文。東京に住む。"), hit("b", "東京は広い。別の話。")
-    case = Case("どこに住む", ["東京"], [right], [wrong])
+    ranked = [
+        put_up("b", "東京は広い。", own=False, score=1.5),
+        put_up("a", "東京に住む。", own=True, right=True),
+        put_up("b", "別の話。", own=False),
+        put_up("a", "前の文。", own=True),
+    ]
+    case = Case("どこに住む？", ["東京"], ranked, [])
     packer = _packer()
-    kinds = set()
+    kinds, seen, asked = set(), set(), set()
     for seed in range(60):
         example = packer.example(case, random.Random(seed))
-        if example is None:  # only what is not judged was drawn
+        if example is None:  # only what is not judged was left
             continue
         text = "".join(map(chr, example.ids))
-        shown = ["".join(text[start:end]) for start, end in example.judged]
+        shown = [text[start:end] for start, end in example.judged]
         assert "東京は広い。" not in shown, "an answer's words elsewhere are not judged"
-        assert [text[first : last + 1] for first, last in zip(example.begins, example.ends, strict=True)] in (
-            [], ["東京"],
-        )  # fmt: skip
-        kinds.add(bool(example.begins))
+        marked = [text[a : b + 1] for a, b in zip(example.begins, example.ends, strict=True)]
+        assert marked in ([], ["東京"])
+        assert (marked != []) == ("東京に住む。" in shown)
+        kinds.add(bool(marked))
+        seen.update(shown)
+        asked.add(text[1 : example.passages - 1])
     assert kinds == {True, False}, "now and then the answer is not shown"
+    assert seen == {"東京に住む。", "別の話。", "前の文。"}
+    assert asked == {"どこに住む？", "どこに住む"}
+
+
+def test_an_answer_that_was_not_put_up_is_shown_for_most_questions() -> None:
+    pytest.importorskip("torch")
+    missed = [Candidate("a", "a", 0, "東京に住む。")]
+    case = Case("どこに住む", ["東京"], [put_up("b", "別の話。", own=False)], missed)
+    packer = _packer()
+    drawn = [packer.example(case, random.Random(seed)) for seed in range(200)]
+    shown = sum(bool(one.begins) for one in drawn if one)
+    assert 0.4 < shown / len(drawn) < 0.8
 
 
 def test_an_answer_that_is_its_whole_sentence_may_begin_at_each_of_its_tokens() -> None:
     pytest.importorskip("torch")
-    from index.training.candidates import Case
-
-    case = Case("どこに住む", ["東京に住む"], [hit("a", "前の文。東京に住む。")], [])
     packer = _packer()
-    drawn = [one for seed in range(20) if (one := packer.example(case, random.Random(seed)))]
-    shown = [one for one in drawn if one.begins]
-    assert shown
-    for example in shown:
-        text = "".join(map(chr, example.ids))
-        assert "".join(text[place] for place in example.begins) == "東京に住む。"
-        assert example.ends == example.begins
+    for answer in ("東京に住む", "東京に住む。その前は京都。"):
+        ranked = [put_up("a", "東京に住む。", own=True, right=True)]
+        case = Case("どこに住む", [answer], ranked, [])
+        drawn = [one for seed in range(20) if (one := packer.example(case, random.Random(seed)))]
+        shown = [one for one in drawn if one.begins]
+        assert shown
+        for example in shown:
+            text = "".join(map(chr, example.ids))
+            assert "".join(text[place] for place in example.begins) == "東京に住む。"
+            assert example.ends == example.begins
 
 
 def test_the_loss_is_what_its_definition_says() -> None:

@@ -81,26 +81,26 @@ class CloseReader:
         """The log odds that the answer stands in each candidate, against nowhere among them: float32
         (n,). The best come first; NaN for those that there was no room for."""
         odds = np.full(len(candidates), np.nan, np.float32)
-        chosen = with_room(candidates, self._pieces)
-        by_passage = in_order(candidates, chosen)
+        chosen = those_that_fit(candidates, self._pieces)
+        passages = grouped_by_passage(candidates, chosen)
         excerpts = [
             Excerpt(self._pieces(candidates[held[0]].context), [chosen[place] for place in held])
-            for held in by_passage
+            for held in passages
         ]
         read = sequenced(self._pieces(question), excerpts, self._begin, self._end)
         if not read.spans:
             return odds
         found = self._session.run(None, _inputs(read))[0][0]
-        order = [place for held in by_passage for place in held]
+        order = [place for held in passages for place in held]
         for place, (start, end) in zip(order, read.spans, strict=True):
             odds[place] = np.logaddexp.reduce(found[start:end], axis=0).mean()
         return odds
 
 
-def with_room(
+def those_that_fit(
     candidates: Sequence[Candidate], pieces: Callable[[str], list[int]], room: int = TOGETHER
 ) -> dict[int, list[int]]:
-    """The first candidates that there is room for, by their places, with their token ids."""
+    """The first candidates for which there is `room`, in tokens: their places, with their token ids."""
     chosen: dict[int, list[int]] = {}
     passages: set[str] = set()
     for place, candidate in enumerate(candidates[:_AMONG]):
@@ -116,7 +116,7 @@ def with_room(
     return chosen
 
 
-def in_order(candidates: Sequence[Candidate], chosen: Iterable[int]) -> list[list[int]]:
+def grouped_by_passage(candidates: Sequence[Candidate], chosen: Iterable[int]) -> list[list[int]]:
     """The places of those chosen: of each passage in the order of its text, that of the best first."""
     places = list(chosen)
     by_passage: dict[str, list[int]] = {candidates[place].passage: [] for place in places}

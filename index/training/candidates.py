@@ -17,7 +17,8 @@ from index.training.sources import Passage, sentences
 
 log = logging.getLogger(__name__)
 
-# Somewhat more than are read closely, so that chance has some to choose from.
+# How many sentences, and how many points below the best: somewhat more than are read closely, so that
+# chance has some to choose from.
 RANKED, WITHIN = 16, 6.0
 _WHOLE = 12  # characters from which on a sentence that stands in a longer answer answers too
 # A question, its answers, and the id of the document that holds them.
@@ -56,8 +57,9 @@ def mined(retriever: Retriever, asked: Iterable[Question]) -> list[Case]:
         # A blank document is not indexed.
         if answers and document in summaries and not any(one.right for one in ranked):
             missed = _answering(_passages(retriever, summaries[document]), answers)
-        if ranked:
-            cases.append(Case(question, answers, ranked, missed))
+        if not ranked:
+            continue
+        cases.append(Case(question, answers, ranked, missed))
         if len(cases) % 5000 == 0:
             log.info("close reader: mined for %d questions", len(cases))
     return cases

@@ -16,9 +16,9 @@ from index.close_reader import (
     SENTENCE,
     TOGETHER,
     Excerpt,
-    in_order,
+    grouped_by_passage,
     sequenced,
-    with_room,
+    those_that_fit,
 )
 from index.training.candidates import Case, Ranked
 from index.training.sources import Pair, Section, sentences
@@ -79,8 +79,8 @@ class Packer:
         ranked = [one for one in ranked if one.right or chooser.random() > DROPPED]
         ranked.sort(key=lambda one: -one.score - chooser.gauss(0, JITTER))
         candidates = [one.candidate for one in ranked]
-        chosen = with_room(candidates, self._ids, chooser.choice(ROOMS))
-        passages = in_order(candidates, chosen)
+        chosen = those_that_fit(candidates, self._ids, chooser.choice(ROOMS))
+        passages = grouped_by_passage(candidates, chosen)
         if chooser.random() < 0.5:  # which passage is the best is not always to be trusted
             chooser.shuffle(passages)
         return self._example(question, case.answers, [[ranked[n] for n in own] for own in passages])

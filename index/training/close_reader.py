@@ -1,10 +1,9 @@
 """Stage 7: the close reader learns where answers begin and end (see `index.close_reader`).
 
-A question is shown with a few sentences: some of the passage that answers it, and some of passages that
-either leg takes for it, those that share most with the question first, as the answer stage will choose
-them. The network learns, over all their tokens and "not here" at once, where an answer begins and where
-one ends (Clark & Gardner 2018, arXiv 1710.10723: passages compared with each other are judged alike).
-Every eighth time the passage that answers is left out.
+A question is shown with the sentences that the answer stage puts up for it, as it will have them read
+(`index.training.candidates`). The network learns, over all their tokens and "not here" at once, where an
+answer begins and where one ends (Clark & Gardner 2018, arXiv 1710.10723: passages compared with each other
+are judged alike). Every eighth time those that answer are left out.
 
 Questions with marked answers are nearly all about an encyclopedia. So that technical texts and English
 questions are not new to it, some examples are made of manuals: the heading of a section beside sentences

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -27,9 +28,11 @@ _FINEST = 127
 _OUTGROWN = 2.0
 
 
+@cache
 def load_faiss() -> Any:
     """FAISS, loaded when first used; its stubs do not know the Python layer, hence Any. Threads that
-    it has no work for sleep: they would spin, and keep a core from whoever else has work."""
+    it has no work for sleep, which OpenMP is told before it is loaded or never: they would spin, and
+    keep a core from whoever else has work."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return import_module("faiss")
 

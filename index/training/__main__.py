@@ -14,13 +14,21 @@ import json
 import logging
 import random
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from index.training.sources import Passage
 
 log = logging.getLogger("index.training")
 
-STAGES = ("tokenizer", "distill", "joint", "export", "reader", "close-reader", "evaluate")
+STAGES = (
+    "tokenizer", "distill", "joint", "export", "reader", "close-reader", "evaluate",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -156,7 +164,7 @@ class Recipe:
             self.data,
             Schedule(**changes),  # type: ignore[arg-type]
             self._out / "joint",
-            hard_negatives=self._hard_negatives(),
+            hard_negatives=self._hard_negatives(practice),
             pages={"manuals": [page for page in made if page.questions], "practice": practice},
             practice_held_out=held_out,
             reader=ReaderNetwork.of(self._init or self._out, student.token.out_features),
@@ -164,24 +172,37 @@ class Recipe:
         trainer.resume()
         return trainer
 
-    def _hard_negatives(self) -> Any:
-        """Hard negatives by words of passages and of sections, mined once."""
+    def _hard_negatives(self, practice: Sequence[Passage]) -> dict[str, np.ndarray]:
+        """Hard negatives of each kind, mined once: by words, and of practice documents, which are asked
+        in other words than theirs, by the vectors of the encoder to start from by turns with them."""
         import numpy as np
 
-        from index.training.mining import hard_negatives
+        from index.encoder import load_encoder
+        from index.training.mining import hard_negatives, nearest_negatives
 
-        passages, sections = self.data.passages, self.data.sections
         found = {}
-        for kind, texts, asked in (
-            ("passages", [f"{p.title}\n{p.text}" for p in passages],
-             [[question for question, _ in p.questions[:3]] for p in passages]),
-            ("sections", [s.text for s in sections], [[f"{s.title} {s.heading}"] for s in sections]),
-        ):  # fmt: skip
+        for kind, texts, asked in self._asked(practice):
             file = self._out / f"hard-negatives-{kind}.npy"
             if not file.exists():
-                np.save(file, hard_negatives(texts, asked))
+                mined = hard_negatives(texts, asked)
+                if kind == "practice" and self._init:
+                    encoder = load_encoder(str(self._init), threads=self._threads)
+                    near = nearest_negatives(encoder, texts, asked)
+                    mined = np.stack([near, mined], axis=2).reshape(len(texts), -1)
+                np.save(file, mined)
             found[kind] = np.load(file)
         return found
+
+    def _asked(
+        self, practice: Sequence[Passage]
+    ) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+        """Of each kind, the texts and what each is asked."""
+        passages, sections = self.data.passages, self.data.sections
+        for kind, texts in (("passages", passages), ("practice", practice)):
+            asked = [[question for question, _ in p.questions[:3]] for p in texts]
+            yield kind, [f"{p.title}\n{p.text}" for p in texts], asked
+        headings = [[f"{s.title} {s.heading}"] for s in sections]
+        yield "sections", [s.text for s in sections], headings
 
     def joint(self, changes: dict[str, float]) -> None:
         """Stage 4."""

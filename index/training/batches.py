@@ -72,7 +72,7 @@ class Batches:
     Half of a batch of passages are what deceives its first group (hard negatives that cost no
     extra encoding): neighbours by words, `hard_negatives` as `index.training.mining` gives them for each
     kind, and from the second epoch on by vectors, for which `memory` keeps the last one seen of every
-    passage. Sections stand beside what deceives them and beside their neighbours by turns.
+    passage. Sections and practice documents stand beside what deceives them and beside their neighbours by turns.
     `pages` are sections with questions on them: those made of manuals (`index.training.questions`), and
     those written on practice documents (`index.training.practice`).
     """
@@ -123,14 +123,17 @@ class Batches:
         rng = random.Random(f"{self._seed}:{kind}:{epoch}")
         if kind == "passages":
             return self._plan_passages(rng, round(8 * self._scale))
+        deceiving = kind in self._hard_negatives and epoch % 2 == 0
         by_source: dict[str, list[int]] = {}
         for number, source in enumerate(self._sources(kind)):
-            by_source.setdefault(source, []).append(number)
-        size = round({"sections": 48, "pairs": 72}.get(kind, 32) * self._scale)
+            # What is taken for a practice document's section may be of any other document.
+            at = kind if deceiving and kind in self._pages else source
+            by_source.setdefault(at, []).append(number)
+        size = round({"sections": 48, "practice": 48, "pairs": 72}.get(kind, 32) * self._scale)
         run = 2 if kind == "pairs" else 8  # neighbours stay together
         plan = []
         for numbers in by_source.values():
-            if kind in self._hard_negatives and epoch % 2 == 0:
+            if deceiving:
                 runs = _with_hard_negatives(numbers, self._hard_negatives[kind], rng)
             else:
                 runs = [numbers[i : i + run] for i in range(0, len(numbers), run)]

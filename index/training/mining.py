@@ -1,19 +1,23 @@
-"""Hard negatives by words: what BM25 takes for the right text.
+"""Hard negatives: what BM25, or the encoder that training starts from, takes for the right text.
 
-Half of what a batch is filled up with comes from here, the other half stands beside the text or is near
-it by the vectors of the epoch before (`index.training.batches`), so that what deceives either leg is seen.
+Half of what a batch of passages is filled up with comes from here, the other half stands beside the text or is
+near it by the vectors of the epoch before (`index.training.batches`), so that what deceives either leg is seen.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
+from index.encoder import Encoder
 from index.lexical import LexicalIndex, terms
 from index.query import Synonyms, understand
+from index.training.evaluate import dense_scores
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +31,45 @@ def hard_negatives(texts: Sequence[str], asked: Sequence[Sequence[str]]) -> np.n
     nothing = terms("")
     lexical = LexicalIndex.build([terms(text) for text in texts], [nothing] * len(texts))
     synonyms = Synonyms()
-    kept = np.full((len(texts), KEPT), -1, np.int32)
+
+    def scores() -> Iterator[np.ndarray]:
+        for question in _flat(asked):
+            query = understand(question, lexical, synonyms)
+            yield lexical.score([*query.word_groups, *query.gram_groups])
+
+    return _most_deceiving(scores(), asked)
+
+
+def nearest_negatives(
+    encoder: Encoder, texts: Sequence[str], asked: Sequence[Sequence[str]]
+) -> np.ndarray:
+    """`hard_negatives` by the best parts of `encoder`'s vectors."""
+    documents = encoder.encode_documents(texts)
+    queries = encoder.encode_queries(list(_flat(asked)))
+    blocks = range(0, len(queries.vectors), 500)
+    scores = (
+        row
+        for at in blocks
+        for row in dense_scores(replace(queries, vectors=queries.vectors[at : at + 500]), documents)
+    )
+    return _most_deceiving(scores, asked)
+
+
+def _flat(asked: Iterable[Sequence[str]]) -> Iterator[str]:
+    return (question for questions in asked for question in questions)
+
+
+def _most_deceiving(scores: Iterator[np.ndarray], asked: Sequence[Sequence[str]]) -> np.ndarray:
+    """`scores` gives each question's row over all texts, in the order of `asked`."""
+    kept = np.full((len(asked), KEPT), -1, np.int32)
     for number, questions in enumerate(asked):
         seen: Counter[int] = Counter()
-        for question in questions:
-            query = understand(question, lexical, synonyms)
-            scores = lexical.score([*query.word_groups, *query.gram_groups])
-            best = np.argpartition(-scores, min(FOUND, len(scores) - 1))[:FOUND]
-            ranked = best[np.argsort(-scores[best])]
-            seen.update(int(other) for other in ranked if other != number and scores[other] > 0)
+        for row in islice(scores, len(questions)):
+            best = np.argpartition(-row, min(FOUND, len(row) - 1))[:FOUND]
+            ranked = best[np.argsort(-row[best])]
+            seen.update(int(other) for other in ranked if other != number and row[other] > 0)
         most = [other for other, _ in seen.most_common(KEPT)]
         kept[number, : len(most)] = most
         if number % 5000 == 0:
-            log.info("mined by words: %d of %d", number, len(texts))
+            log.info("mined: %d of %d texts", number, len(asked))
     return kept

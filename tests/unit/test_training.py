@@ -36,6 +36,7 @@ from index.training.sources import (
     shingles,
     with_titles,
 )
+from tests.fake_encoder import FakeEncoder
 
 torch = pytest.importorskip("torch")
 
@@ -218,22 +219,48 @@ def test_remembered_neighbours_share_a_batch() -> None:
     assert np.mean(alike) > 0.6
 
 
-def test_what_deceives_by_words_shares_a_batch() -> None:
-    from index.training.mining import KEPT, hard_negatives
+def test_what_is_mined_deceives_by_words_or_by_vectors() -> None:
+    from index.training.mining import KEPT, hard_negatives, nearest_negatives
 
-    texts = [f"{'東西南北'[i % 4]}の{'城山川橋'[i // 4 % 4]}についての文{i}。" for i in range(32)]
-    found = hard_negatives(texts, [[text] for text in texts])
-    assert found.shape == (32, KEPT)
-    assert not any(number in row for number, row in enumerate(found.tolist()))
-    assert all(row[0] % 16 == number % 16 for number, row in enumerate(found.tolist()))
-    data = _data()
-    own = np.arange(60)
-    far = np.stack([(own + 30) % 60, *[np.full(60, -1)] * 5], axis=1)
+    places = [a * 3 + "の" + b * 3 for a in "東西南北" for b in "城山川橋"]
+    texts = [f"{place}についての文{one}。" for one in "甲乙" for place in places]
+    asked = [[text] for text in texts]
+    for found in (hard_negatives(texts, asked), nearest_negatives(FakeEncoder(), texts, asked)):
+        assert found.shape == (32, KEPT)
+        assert not any(number in row for number, row in enumerate(found.tolist()))
+        assert all(row[0] % 16 == number % 16 for number, row in enumerate(found.tolist()))
+
+
+def test_what_nothing_is_asked_of_deceives_nobody() -> None:
+    from index.training.mining import hard_negatives, nearest_negatives
+
+    texts, asked = ["東の城。", "西の城。", "南の川。"], [["東の城は?"], [], ["南の川は?", "川は?"]]
+    for found in (hard_negatives(texts, asked), nearest_negatives(FakeEncoder(), texts, asked)):
+        assert found[0, 0] == 1
+        assert set(found[1]) == {-1}
+
+
+def test_what_deceives_shares_a_batch() -> None:
     from index.training.batches import Batches
 
-    batches = Batches(data, seed=3, scale=0.25, hard_negatives={"sections": far})
-    batch = batches.next(0, {"sections": 1.0})
-    assert sum((number + 30) % 60 in batch.passages for number in batch.passages) > 4  # by chance 2
+    own = np.arange(60)
+    far = np.stack([(own + 30) % 60, *[np.full(60, -1)] * 5], axis=1)
+    pages = [
+        Passage(
+            f"{'rules' if i < 30 else 'minutes'}/{i // 3}/{i}",
+            "規程",
+            f"第{i}条。",
+            (("何?", (f"第{i}条",)),),
+        )
+        for i in range(60)
+    ]
+    for kind in ("sections", "practice"):  # of practice documents, those of other files too
+        batches = Batches(
+            _data(), seed=3, scale=0.25, hard_negatives={kind: far}, pages={"practice": pages}
+        )
+        batch = batches.next(0, {kind: 1.0})
+        met = sum((number + 30) % 60 in batch.passages for number in batch.passages)
+        assert met > 4  # by chance 2
 
 
 # The network and its losses

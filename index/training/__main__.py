@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("index.training")
 
 STAGES = (
-    "tokenizer", "distill", "joint", "export", "reader", "close-reader", "evaluate",
+    "tokenizer", "distill", "joint", "export", "reader", "close-reader", "evaluate", "glossary",
 )  # fmt: skip
 
 
@@ -76,6 +76,8 @@ def main() -> None:
         recipe.close_reader()
     if "evaluate" in chosen:
         recipe.evaluate(args.model, args.tasks)
+    if "glossary" in chosen:
+        recipe.glossary()
 
 
 def _changes(settings: list[str]) -> dict[str, float]:
@@ -305,6 +307,12 @@ class Recipe:
             model or str(self._out / "model"), self._folder, names=tasks, threads=self._threads
         )
         (self._out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
+
+    def glossary(self) -> None:
+        """What is no part of the encoder, but of the same data: OUT/glossary.tsv, for `index.english`."""
+        from index.training import glossary
+
+        glossary.write(glossary.learned(self.data.pairs), self._out / "glossary.tsv")
 
 
 if __name__ == "__main__":

@@ -263,6 +263,40 @@ def test_what_deceives_shares_a_batch() -> None:
         assert met > 4  # by chance 2
 
 
+# The glossary
+
+
+def test_what_words_are_in_the_other_language_is_learned_from_translations() -> None:
+    from index.training.glossary import learned
+
+    texts = [("red cats sleep", "赤い猫が眠る"), ("cats eat fish", "猫が魚を食べる"),
+             ("red fish sleeping", "赤い魚が眠る"), ("the bird sleeps", "鳥が眠る"), ("a cat and a bird", "猫と鳥"),
+             ("red Docker", "赤いDocker"), ("run docker", "Dockerを動かす")] * 4  # fmt: skip
+    found = learned(Pair("x", english, japanese) for english, japanese in texts)
+    likeliest = {english: said[0].form for english, said in found.items() if said[0].score > 0.2}
+    assert likeliest == {
+        "red": "赤い", "cat": "猫", "fish": "魚", "eat": "食べる", "sleep": "眠る", "run": "動かす",
+        "bird": "鳥",
+    }  # fmt: skip
+    assert all(0 <= one.score <= 1.01 for said in found.values() for one in said)
+
+
+def test_the_glossary_says_first_what_was_written_by_hand(tmp_path: Path) -> None:
+    from index.training.glossary import Said, write
+
+    by_hand = tmp_path / "hand.tsv"
+    by_hand.write_text("fee\t料金\ncat\t猫 ねこ\n", "utf-8")
+    found = {
+        "cat": [Said("動物", 0.4), Said("猫", 0.3), Said("犬", 0.01)],
+        "deed": [Said("証書", 0.3), Said("書", 0.3), Said("証", 0.001)],
+        "dull": [Said("犬", 0.01)],
+    }
+    write(found, tmp_path / "out.tsv", by_hand)
+    assert (tmp_path / "out.tsv").read_text("utf-8").splitlines() == [
+        "cat\t猫 ねこ 動物", "deed\t証書", "fee\t料金"
+    ]  # fmt: skip
+
+
 # The network and its losses
 
 

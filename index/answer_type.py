@@ -9,8 +9,12 @@ from typing import Literal
 from index.normalize import fold
 from index.words import people
 
-Kind = Literal["time", "number", "person", "place", "reason", "expansion"]
+Kind = Literal["time", "money", "number", "person", "place", "reason", "expansion"]
 
+_COSTS = (
+    "料金|費用|価格|値段|金額|代金|会費|家賃|運賃|年収|月収|給料|手数料|受験料|使用料|"
+    "[年月日]額|単価|予算|報酬|手当|見積"
+)
 _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         "expansion",
@@ -35,6 +39,15 @@ _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         ),
     ),
     (
+        "money",
+        re.compile(
+            rf"何[万億]?円|(?:{_COSTS}|払|負担|掛か|かか).*いくら|いくら.*(?:払|負担|掛か|かか|もら)"
+            rf"|(?:{_COSTS})(?:は|って|の額は|を教えて.{{0,6}}|が?知りたい.{{0,4}})?[?。]?$"
+            r"|\bhow much\b.*\b(?:cost|pay|paid|charged?|worth|spen[dt])\b"
+            r"|\bwhat(?:'s| is| was) the (?:\w+ ){0,2}(?:price|cost|fee|fare|salary)\b"
+        ),
+    ),
+    (
         "number",
         re.compile(
             r"いくつ|いくら|どのくらい|どれくらい|何[一-龥ァ-ヶ]|\bhow (?:many|much|long|often|old|large|big|far)\b"
@@ -50,6 +63,10 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         r"[\d一二三四五六七八九十元]+ ?[年月日時](?:\d+[月日])*(?:\d+日)?"
         r"|世紀|時代|現在|[初前中後末]?期|\d{4}|頃|初頭"
     ),
+    "money": re.compile(
+        r"[\d一二三四五六七八九十百千万億] ?(?:[万億千]|円|ドル|ユーロ|ポンド|元|%|割|倍)|[$¥€£] ?\d|\d,\d{3}"
+        r"|\d ?(?:yen|usd|eur|jpy)\b|無料|無償|実費|\bfree\b|半額|全額"
+    ),
     "number": re.compile(r"[\d,.]*\d[^\s\d]?|[一二三四五六七八九十百千万億兆数両]+"),
     "place": re.compile(r"[国県都市町村州区島山川湖海港駅]|[ァ-ヺー]{3,}|[A-Za-z]{3,}|[一-龥]{2,}"),
     "reason": re.compile(r"ため|為|ので|から|より|理由|原因|せい|よって|が[、]|because|due to|since"),
@@ -57,7 +74,7 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
 # What stands for somebody whose name the dictionary does not know.
 _SOMEBODY = re.compile(r"[ァ-ヺー]{4,}|[a-z]{2,} [a-z]{3,}|氏|さん|[者家人員長王帝社団]")
 # What a question says already is no answer to it. (Signs of a reason or a place are no values.)
-_VALUES: frozenset[Kind] = frozenset({"time", "number"})
+_VALUES: frozenset[Kind] = frozenset({"time", "money", "number"})
 # When something was written is not when anything happened.
 _AS_OF = re.compile(r"\d{4}年(?:\d{1,2}月)?(?:\d{1,2}日)?(?:時点|現在)")
 

@@ -11,6 +11,7 @@ from index.words import people
 
 Kind = Literal["time", "money", "number", "person", "place", "reason", "expansion"]
 
+# What has an amount: asked for where it ends the question or いくら stands with it.
 _COSTS = (
     "料金|費用|価格|値段|金額|代金|会費|家賃|運賃|年収|月収|給料|手数料|受験料|使用料|"
     "[年月日]額|単価|予算|報酬|手当|見積"

@@ -62,8 +62,13 @@ def in_japanese(word: str) -> tuple[str, ...]:
     return next((known[stem] for stem in stems(word) if stem in known), ())
 
 
+def read_glossary(file: Path) -> dict[str, tuple[str, ...]]:
+    """English words, without their endings, each with the Japanese ones: a line each, a tab between the
+    languages, spaces between the Japanese words."""
+    lines = (line.split("\t") for line in file.read_text("utf-8").splitlines())
+    return {english: tuple(japanese.split()) for english, japanese in lines}
+
+
 @cache
 def _glossary() -> Mapping[str, tuple[str, ...]]:
-    """English words, without their endings, each with the Japanese ones."""
-    lines = (line.split("\t") for line in _GLOSSARY.read_text("utf-8").splitlines())
-    return {english: tuple(japanese.split()) for english, japanese in lines}
+    return read_glossary(_GLOSSARY)

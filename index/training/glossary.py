@@ -2,7 +2,7 @@
 
 IBM model 1 (Brown et al. 1993, aclanthology.org/J93-2003) in both directions over the words of a segment, each
 counted once: how probable a Japanese word is beside an English one, and the English beside the Japanese.
-What both directions agree on is kept, behind what `glossary.tsv` beside this file says: the vocabulary of offices
+What both directions agree on is kept, behind what `glossary_by_hand.tsv` says: the vocabulary of offices
 and of technical texts, written by hand, which the translations (of programming manuals, and of everyday
 sentences) have little of.
 """
@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from index.english import is_function_word, stems
+from index.english import is_function_word, read_glossary, stems
 from index.normalize import fold
 from index.training.sources import Pair
 from index.words import forms, is_stop_word
@@ -35,7 +35,7 @@ _LEAST = (
     0.05  # chosen, as _MOST was, on English questions of the practice documents that are trained on
 )
 _MOST = 5
-_BY_HAND = Path(__file__).with_name("glossary.tsv")
+_BY_HAND = Path(__file__).with_name("glossary_by_hand.tsv")
 # They stand beside any word of an everyday sentence.
 _PERSONS = frozenset("彼 私 彼女 君 彼奴 私達 彼等 御座る 呉れる 沢山 一寸 決して".split())
 
@@ -61,31 +61,26 @@ def learned(pairs: Iterable[Pair]) -> dict[str, list[Said]]:
     stem_of = _stems_of(Counter(word for english, _ in read for word in english))
     lines = [sorted({stem_of[word] for word in english}) for english, _ in read]
     own, other = _Vocabulary.of(lines), _Vocabulary.of([japanese for _, japanese in read])
-    said, back = _probabilities(own, other)
-    scores = np.sqrt(said.values * back.values)
+    met = _met(own, other)
+    scores = np.sqrt(met.said * met.back)
     found: dict[str, list[Said]] = {}
     for place in np.argsort(-scores):
-        english = own.words[said.first[place]]
-        japanese = other.words[said.second[place]]
+        english = own.words[met.own[place]]
+        japanese = other.words[met.other[place]]
         if _JAPANESE.search(japanese):  # `docker` is explained by itself
             found.setdefault(english, []).append(Said(japanese, float(scores[place])))
     return found
 
 
 def write(found: Mapping[str, Sequence[Said]], file: Path, by_hand: Path = _BY_HAND) -> None:
-    """One English word a line, a tab, and the Japanese ones that are likely enough, those by hand first."""
-    known = {word: said.split() for word, said in _read(by_hand)}
+    """The file that `index.english.read_glossary` reads: the words of the file `by_hand` first, then those that
+    were found and are likely enough."""
+    known = read_glossary(by_hand)
     with file.open("w", encoding="utf-8") as out:
         for english in sorted({*known, *found}):
             said = [*known.get(english, ()), *_likely(found.get(english, ()))]
             if said:
                 out.write(f"{english}\t{' '.join(dict.fromkeys(said))}\n")
-
-
-def _read(file: Path) -> Iterator[tuple[str, str]]:
-    for line in file.read_text("utf-8").splitlines():
-        english, _, japanese = line.partition("\t")
-        yield english, japanese
 
 
 def _likely(said: Sequence[Said]) -> list[str]:
@@ -135,47 +130,41 @@ class _Vocabulary:
 
 
 @dataclass(frozen=True)
-class _Table:
-    """Pairs of words that stand in one segment, by number: int64 (n,), and a value of each."""
+class _Met:
+    """The pairs of words that stand in one segment, by number, int64 (n,), and how probable the other one
+    is beside the own, and the own beside the other: float64 (n,)."""
 
-    first: np.ndarray
-    second: np.ndarray
-    values: np.ndarray
+    own: np.ndarray
+    other: np.ndarray
+    said: np.ndarray
+    back: np.ndarray
 
 
-def _probabilities(own: _Vocabulary, other: _Vocabulary) -> tuple[_Table, _Table]:
-    """(of the other language's word beside the own, of the own beside the other), over the same pairs."""
-    first = np.concatenate(
-        [np.repeat(a, len(b)) for a, b in zip(own.lines, other.lines, strict=True)]
-    )
-    second = np.concatenate(
-        [np.tile(b, len(a)) for a, b in zip(own.lines, other.lines, strict=True)]
-    )
-    line = np.repeat(
-        np.arange(len(own.lines)),
-        [len(a) * len(b) for a, b in zip(own.lines, other.lines, strict=True)],
-    )
+def _met(own: _Vocabulary, other: _Vocabulary) -> _Met:
+    lines = list(zip(own.lines, other.lines, strict=True))
+    first = np.concatenate([np.repeat(a, len(b)) for a, b in lines])
+    second = np.concatenate([np.tile(b, len(a)) for a, b in lines])
+    line = np.repeat(np.arange(len(lines)), [len(a) * len(b) for a, b in lines])
     pairs, pair = np.unique(first * len(other.words) + second, return_inverse=True)
     firsts, seconds = np.divmod(pairs, len(other.words))
-    tables = []
-    for source, target, sources in ((firsts, second, own), (seconds, first, other)):
+
+    def probability(source: np.ndarray, target: np.ndarray) -> np.ndarray:
         # Each target word of each segment is explained by the source words of that segment.
         _, slot = np.unique(line * (target.max() + 1) + target, return_inverse=True)
-        values = _model_1(pair, slot, source, len(pairs), len(sources.words))
-        tables.append(_Table(firsts, seconds, values))
-    return tables[0], tables[1]
+        return _model_1(pair, slot, source, len(pairs))
+
+    return _Met(firsts, seconds, probability(firsts, second), probability(seconds, first))
 
 
-def _model_1(
-    pair: np.ndarray, slot: np.ndarray, source: np.ndarray, pairs: int, sources: int
-) -> np.ndarray:
-    """Expectation and maximisation: the probability of each pair's target given its source, float64
-    (pairs,). `pair` and `slot` (n,) say which pair and which word to explain each meeting is of."""
+def _model_1(pair: np.ndarray, slot: np.ndarray, source: np.ndarray, pairs: int) -> np.ndarray:
+    """Expectation and maximisation: the probability of each pair's target given its `source` word, float64
+    (pairs,). `pair` and `slot`, int64 (m,), say of which pair and for which word to explain each of the m
+    meetings in the segments is."""
     values = np.ones(pairs)
-    values /= np.bincount(source, values, sources)[source]
+    values /= np.bincount(source, values)[source]
     for _ in range(_ROUNDS):
         meeting = values[pair]
         meeting /= np.bincount(slot, meeting)[slot] + _NOTHING
         counts = np.bincount(pair, meeting, pairs)
-        values = counts / np.maximum(np.bincount(source, counts, sources), 1e-9)[source]
+        values = counts / np.maximum(np.bincount(source, counts), 1e-9)[source]
     return values

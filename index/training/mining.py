@@ -43,7 +43,7 @@ def hard_negatives(texts: Sequence[str], asked: Sequence[Sequence[str]]) -> np.n
 def nearest_negatives(
     encoder: Encoder, texts: Sequence[str], asked: Sequence[Sequence[str]]
 ) -> np.ndarray:
-    """`hard_negatives` by the best parts of `encoder`'s vectors."""
+    """int32 (texts, KEPT), as `hard_negatives`, of the texts whose best part is nearest by `encoder`'s vectors."""
     documents = encoder.encode_documents(texts)
     queries = encoder.encode_queries(list(_flat(asked)))
     blocks = range(0, len(queries.vectors), 500)

@@ -20,6 +20,7 @@ from index.english import in_japanese, is_function_word, names, stems
 from index.errors import SettingsError
 from index.lexical import GRAM_WEIGHT, Group, LexicalIndex, gram_keys, word_key
 from index.normalize import fold, is_english
+from index.transliteration import spelt_out
 from index.words import Word, forms, is_stop_word
 from index.words import words as analyse
 
@@ -27,6 +28,8 @@ _SYNONYM_WEIGHT = 0.9
 _SPELLING_WEIGHT = 0.8
 _INSTEAD_OF_GRAMS = 1.5
 _NAME = re.compile(r"[a-z][a-z0-9._-]{3,}|[ァ-ヺー]{3,}")
+_KATAKANA = re.compile(r"([ァ-ヺー]{3,})([0-9]*)")
+_SURE = 0.8  # how alike katakana that is cut into known words must be to a name to be that name
 
 # The words of one way to say a thing, all of them needed, and what a match is worth.
 Alternative = tuple[tuple[str, ...], float]
@@ -203,7 +206,7 @@ def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
     found = {} if english else {word.form: word.text for word in analysed}
     alternatives: list[list[Alternative]] = [[((word,), 1.0)] for word in words]
     covered = _add_synonyms(alternatives, words, synonyms)
-    spellings: dict[str, str] = {}
+    spellings = _add_names(alternatives, words, covered, fold(text), lexical)
     for place, word in enumerate(words):
         if word in redundant and place not in covered:
             alternatives[place] = []
@@ -217,7 +220,7 @@ def understand(text: str, lexical: LexicalIndex, synonyms: Synonyms) -> Query:
             for name, alike in lexical.spellings.like(word):
                 alternatives[place].append(((name,), _SPELLING_WEIGHT * alike))
                 spellings.setdefault(word, name)
-    replaced = [*(words[place] for place in covered), *spellings]
+    replaced = [*spellings, *(words[place] for place in covered)]
     grams = _grams(spoken, [found.get(form, form) for form in replaced])
     groups = [_group(group) for group in alternatives if group]
     every = (*groups, *grams)
@@ -341,6 +344,50 @@ def _add_synonyms(
         alternatives[start].extend((other, _SYNONYM_WEIGHT) for other in others)
         covered.update(range(start, end))
     return covered
+
+
+def _add_names(
+    alternatives: list[list[Alternative]],
+    words: list[str],
+    covered: set[int],
+    folded: str,
+    lexical: LexicalIndex,
+) -> dict[str, str]:
+    """Adds the Latin names that katakana of a question, which no passage holds, is a way to say; those words
+    of it that SudachiPy cut out of one name are joined. Gives the likeliest name of each."""
+    spellings: dict[str, str] = {}
+    for match in _KATAKANA.finditer(folded):
+        katakana, number = match.groups()
+        pieces = [form for form in dict.fromkeys(forms(katakana)) if form in words]
+        places = [words.index(piece) for piece in pieces]
+        held = lexical.holds(word_key(katakana)) or (
+            len(pieces) == 1 and lexical.holds(word_key(pieces[0]))
+        )
+        if held or not places or not covered.isdisjoint(places):
+            continue
+        least = _SURE if len(pieces) > 1 else 0.0
+        names = [
+            (name, alike) for name, alike in _said_like(katakana, number, lexical) if alike >= least
+        ]
+        if names:
+            alternatives[places[0]] = [(tuple(pieces), 1.0)]
+            alternatives[places[0]] += [
+                ((name,), _SPELLING_WEIGHT * alike) for name, alike in names
+            ]
+            for place in places[1:]:
+                alternatives[place] = []
+            covered.update(places)
+            spellings[katakana] = names[0][0]
+    return spellings
+
+
+def _said_like(katakana: str, number: str, lexical: LexicalIndex) -> list[tuple[str, float]]:
+    """The names that katakana, with the number behind it, may stand for, each with how alike they are."""
+    letters = spelt_out(katakana)
+    for name in (letters + number, letters):
+        if letters and lexical.holds(word_key(name)):
+            return [(name, 1.0)]
+    return lexical.spellings.like(katakana)
 
 
 def _short_forms(term: str) -> list[str]:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Sequence
-from functools import lru_cache
 
-# Below this similarity (0…1, 0…100) two names are two things.
+import numpy as np
+
+from index.transliteration import consonants, is_katakana, likelihood, romanised
+
+# Below this similarity (0…1) two names are two things.
 _LETTERS_CUTOFF = 0.78
-_SOUND_CUTOFF = 84
+# Names of the other script with the most alike consonants, of which those are kept that are said as the word is:
+# no less likely than the first cutoff, nor by more than the second less so than the likeliest.
+_CANDIDATES = 40
+_SOUND_CUTOFF, _BEHIND = -1.3, 0.3
 _MOST = 3
-_KATAKANA = re.compile(r"[ァ-ヺー]+")
-_SMALL = "ァィゥェォャュョヮ"
-# What is said alike, or not said at all, one name a line.
-_SOUNDS = tuple(
-    (re.compile(pattern, re.MULTILINE), replacement)
-    for pattern, replacement in (
-        (r"[^a-z\n]", ""),
-        (r"sh|ch|th|ts", "s"), (r"ph", "f"), (r"c(?=[eiy])", "s"), (r"[cq]", "k"), (r"x", "ks"),
-        (r"l", "r"), (r"v", "b"), (r"j", "z"), (r"(?:er|or|ar|e)$", ""), (r"(?<=[aiueo])h", ""),
-        (r"(.)\1+", r"\1"), (r"u$", ""),
-    )
-)  # fmt: skip
-_VOWELS = re.compile(r"[aiueoyw]")
 
 
 class Names:
@@ -30,16 +23,16 @@ class Names:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        latin = [name for name in names if not _is_katakana(name)]
-        katakana = [name for name in names if _is_katakana(name)]
-        # By the script that the other name is written in.
-        self._others = {True: (latin, sounds(latin)), False: (katakana, sounds(katakana))}
+        latin = [name for name in names if not is_katakana(name)]
+        katakana = [name for name in names if is_katakana(name)]
+        # By whether the other name is katakana.
+        self._others = {True: (latin, consonants(latin)), False: (katakana, consonants(katakana))}
 
     def like(self, word: str) -> list[tuple[str, float]]:
         """What a word that is none of the names may mean, best first, at most `_MOST`, each with
         how alike the two are (0…1): names of nearly the same letters, then those of the other
         script that sound the same."""
-        from rapidfuzz import fuzz, process
+        from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
         near = process.extract(
@@ -49,44 +42,32 @@ class Names:
             score_cutoff=_LETTERS_CUTOFF,
             limit=2,
         )
-        names, said = self._others[_is_katakana(word)]
-        same = process.extract(
-            sounds([word])[0], said, scorer=fuzz.ratio, score_cutoff=_SOUND_CUTOFF, limit=2
-        )
         found = [(name, score) for name, score, _ in near]
-        found += [(names[place], score / 100) for _, score, place in same]
-        return found[:_MOST]
+        return [*found, *self.said_like(word)][:_MOST]
+
+    def said_like(self, word: str) -> list[tuple[str, float]]:
+        """The names of the other script that are said as a word is, the two likeliest, each with how alike the
+        two are (0…1)."""
+        from rapidfuzz import fuzz, process
+
+        names, heard = self._others[is_katakana(word)]
+        if not names:
+            return []
+        # Short names have the same consonants as many others: their letters decide between those.
+        alike = process.cdist(consonants([word]), heard, scorer=fuzz.ratio)[0]
+        alike += 0.5 * process.cdist([romanised(word)], names, scorer=fuzz.ratio)[0]
+        likely = sorted(
+            (
+                (_likelihood(word, names[place]), names[place])
+                for place in np.argsort(-alike)[:_CANDIDATES]
+            ),
+            key=lambda said: -said[0],
+        )
+        least = max(_SOUND_CUTOFF, likely[0][0] - _BEHIND)
+        return [(name, math.exp(score / 3)) for score, name in likely if score >= least][:2]
 
 
-def sounds(names: Sequence[str]) -> list[str]:
-    """A rough sound of each Latin or katakana name, the same for docker and ドッカー: its first vowel
-    group kept, the other vowels dropped, consonants that Japanese does not tell apart merged. All
-    names at once: one by one takes eight times as long."""
-    if not names:
-        return []
-    text = "\n".join(names)
-    if any(map(_is_katakana, names)):
-        digraphs, letters = _romaji()
-        for digraph, said in digraphs:
-            text = text.replace(digraph, said)
-        text = text.translate(letters)
-    for pattern, replacement in _SOUNDS:
-        text = pattern.sub(replacement, text)
-    return [said[:2] + _VOWELS.sub("", said[2:]) for said in text.split("\n")]
-
-
-@lru_cache(maxsize=1)
-def _romaji() -> tuple[list[tuple[str, str]], dict[int, str]]:
-    """How two katakana are said that are one sound, and how each one alone is; ー and ッ are not."""
-    from jaconv import kata2alphabet
-
-    katakana = [chr(code) for code in range(ord("ァ"), ord("ヺ") + 1)]
-    alone = {ord(kana): kata2alphabet(kana) for kana in katakana}
-    alone |= {ord("ー"): "", ord("ッ"): "", ord("ヴ"): "bu"}
-    pairs = [("ブ" if kana == "ヴ" else kana, small, kana) for kana in katakana for small in _SMALL]
-    digraphs = [(kana + small, kata2alphabet(said + small)) for said, small, kana in pairs]
-    return digraphs, alone
-
-
-def _is_katakana(word: str) -> bool:
-    return bool(_KATAKANA.fullmatch(word))
+def _likelihood(word: str, name: str) -> float:
+    latin, katakana = (name, word) if is_katakana(word) else (word, name)
+    # SudachiPy leaves the ー off the end of a word that it does not know.
+    return max(likelihood(latin, katakana), likelihood(latin, f"{katakana}ー"))

@@ -93,6 +93,13 @@ def people(folded: str) -> tuple[str, ...]:
     )
 
 
+def reading(word: str) -> str:
+    """How the dictionary says a folded word that it knows, in katakana; "" where it does not know it."""
+    found = list(_tokenizer().tokenize(word))
+    known = len(found) == 1 and not found[0].is_oov()
+    return str(found[0].reading_form()) if known else ""
+
+
 def load_dictionary() -> None:
     """Loads what the first text would wait for: some 30 ms."""
     _tokenizer()

@@ -28,6 +28,7 @@ log = logging.getLogger("index.training")
 
 STAGES = (
     "tokenizer", "distill", "joint", "export", "reader", "close-reader", "evaluate", "glossary",
+    "transliteration",
 )  # fmt: skip
 
 
@@ -78,6 +79,8 @@ def main() -> None:
         recipe.evaluate(args.model, args.tasks)
     if "glossary" in chosen:
         recipe.glossary()
+    if "transliteration" in chosen:
+        recipe.transliteration()
 
 
 def _changes(settings: list[str]) -> dict[str, float]:
@@ -313,6 +316,13 @@ class Recipe:
         from index.training import glossary
 
         glossary.write(glossary.learned(self.data.pairs), self._out / "glossary.tsv")
+
+    def transliteration(self) -> None:
+        """Likewise: OUT/transliteration.tsv, for `index.transliteration`."""
+        from index.training import transliteration as stage
+
+        rules = stage.learned(stage.readings(self.data.pairs))
+        stage.write(rules, self._out / "transliteration.tsv")
 
 
 if __name__ == "__main__":

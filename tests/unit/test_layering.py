@@ -24,6 +24,7 @@ FLOORS = {
         (
             "index.normalize",
             "index.english",
+            "index.transliteration",
             "index.spelling",
             "index.words",
             "index.split",

@@ -16,8 +16,10 @@ from index.records import Hit, context_parts, passage_context
 from index.sentence_words import LineWords
 from index.split import sentences
 
+# What may begin a word too (--frozen, -5度, #general, *args) is a marker only with a space or Japanese behind it.
 _MARKER = re.compile(
-    r"^[ \t\u3000]*(?:[-*+•・●◦‣→▪■□◆◇※#>]+|\d{1,3}[.)．）]|[(（]\d{1,3}[)）]|[①-⑳])[ \t\u3000]*"
+    r"^[ \t\u3000]*(?:[-*+#>]+(?=[^\x21-\x7e])|[•・●◦‣→▪■□◆◇※]+|\d{1,3}[.)．）](?!\d)|[(（]\d{1,3}[)）]|[①-⑳])"
+    r"[ \t\u3000]*"
 )
 _RULE = re.compile(r"[|:\-=\s]+")
 _FENCES = ("```", "~~~")

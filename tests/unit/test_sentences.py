@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from index.sentences import _spans
+import pytest
+
+from index.sentences import _spans, without_marker
 
 
 def spans(text: str, heading: str = "") -> list[tuple[str, str, bool]]:
@@ -31,3 +33,34 @@ def test_a_header_ends_with_its_table() -> None:
 
 def test_headings_and_rules_are_no_sentences() -> None:
     assert spans("# 手順\n---\n作ります。", "手順") == [("作ります。", "", False)]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("- 作ります。", "作ります。"),
+        ("・作ります。", "作ります。"),
+        ("-作ります。", "作ります。"),
+        ("＃　手順", "＃　手順"),
+        ("## 手順", "手順"),
+        ("3. 作ります。", "作ります。"),
+        ("（2）作ります。", "作ります。"),
+        ("> 引用です。", "引用です。"),
+    ],
+)
+def test_a_marker_is_no_part_of_the_sentence(line: str, text: str) -> None:
+    assert without_marker(line) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--frozen を付けます。",
+        "-5度まで使えます。",
+        "#general に書きます。",
+        "3.11 で加わりました。",
+        "*args は組です。",
+    ],
+)
+def test_what_begins_a_word_is_no_marker(line: str) -> None:
+    assert without_marker(line) == line

@@ -360,10 +360,9 @@ def _add_names(
         katakana, number = match.groups()
         pieces = [form for form in dict.fromkeys(forms(katakana)) if form in words]
         places = [words.index(piece) for piece in pieces]
-        held = lexical.holds(word_key(katakana)) or (
-            len(pieces) == 1 and lexical.holds(word_key(pieces[0]))
-        )
-        if held or not places or not covered.isdisjoint(places):
+        # What the passages hold all parts of costs no look for a name.
+        known = all(lexical.holds(word_key(piece)) for piece in pieces)
+        if known or lexical.holds(word_key(katakana)) or not covered.isdisjoint(places):
             continue
         least = _SURE if len(pieces) > 1 else 0.0
         names = [

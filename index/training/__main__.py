@@ -228,16 +228,18 @@ class Recipe:
 
         state = torch.load(self._out / "joint" / "state.pt", map_location="cpu", weights_only=True)
         student: Student = self.start()
-        first = {k: v.clone() for k, v in student.state_dict().items()}
-        student.load_state_dict(
-            {
-                k: torch.lerp(first[k], v, blend) if v.dtype.is_floating_point else v
-                for k, v in state["average"].items()
-            }
-        )
+        reader = ReaderNetwork.of(self._init or self._out, student.token.out_features)
+        for network, end in ((student, state["average"]), (reader, state["reader"])):
+            start = network.state_dict()
+            network.load_state_dict(
+                {
+                    name: torch.lerp(start[name], value, blend)
+                    if value.is_floating_point()
+                    else value
+                    for name, value in end.items()
+                }
+            )
         write_model(student, self.tokenizer(), CARD.read_text("utf-8"), self._out / "model")
-        reader = ReaderNetwork(student.token.out_features)
-        reader.load_state_dict(state["reader"])
         add_reader(reader, self._out / "model")
         log.info("wrote %s (step %d)", self._out / "model", state["step"])
 

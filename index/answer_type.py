@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from index.english import is_function_word
 from index.normalize import fold
 from index.words import people
 
@@ -79,6 +80,9 @@ _VALUES: frozenset[Kind] = frozenset({"time", "money", "number"})
 # When something was written is not when anything happened.
 _AS_OF = re.compile(r"\d{4}年(?:\d{1,2}月)?(?:\d{1,2}日)?(?:時点|現在)")
 
+_ABBREVIATION = re.compile(r"(?<![a-z0-9])[a-z][a-z0-9]{1,7}(?![a-z0-9])")
+_LATIN_WORDS = re.compile(r"[a-z][a-z0-9]*(?:[ -][a-z][a-z0-9]*)+")
+
 _DEFINITION = re.compile(
     r"とは|って(?:何|なに|なん)|(?:何|なに|なん)(?:です|でしょう|なの|だっけ|だろう)?[かの]?[?]?$"
     r"|どんな|どのような|どういう"
@@ -111,7 +115,7 @@ def expected_kind(question: str) -> Kind | None:
 def holds_kind(kind: Kind | None, folded: str, question: str = "") -> float:
     """How well a sentence, folded, holds a thing of that kind which `question` does not say itself: 1
     or 0; 0.5 for a number of something else than is counted (何人 wants 3人, not 3年) and for what
-    may be somebody without a known name. 1 for None."""
+    may be somebody without a known name; 2 for an abbreviation that is spelt out. 1 for None."""
     if kind is None:
         return 1.0
     asked = _folded(question)
@@ -119,6 +123,8 @@ def holds_kind(kind: Kind | None, folded: str, question: str = "") -> float:
         if any(name not in asked for name in people(folded)):
             return 1.0
         return 0.5 if _SOMEBODY.search(folded) else 0.0
+    if kind == "expansion" and _spells_out(asked, folded):
+        return 2.0
     text = _AS_OF.sub("", folded) if kind == "time" else folded
     if kind not in _VALUES:
         return float(bool(_HOLDS[kind].search(text)))
@@ -134,6 +140,19 @@ def holds_kind(kind: Kind | None, folded: str, question: str = "") -> float:
 @lru_cache(maxsize=64)
 def _folded(question: str) -> str:
     return fold(question)
+
+
+def _spells_out(asked: str, folded: str) -> bool:
+    """Whether a sentence holds an abbreviation that is asked for, and Latin words that have its letters in their
+    order, the first at the beginning."""
+    wanted = set(_ABBREVIATION.findall(asked)) & set(_ABBREVIATION.findall(folded))
+    words = _LATIN_WORDS.findall(folded)
+    return any(
+        re.match(".*".join(abbreviation), run)
+        for abbreviation in wanted
+        if not is_function_word(abbreviation)
+        for run in words
+    )
 
 
 def _holds_new(value: re.Pattern[str], text: str, asked: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,7 @@ def write(rules: Iterable[Rule], file: Path) -> None:
 
 def _round(words: Sequence[tuple[str, str]], likely: Likely) -> tuple[Likely, float]:
     """The probabilities after one more look at all words, and the mean log likelihood by those before."""
-    counts: Counter[tuple[str, str]] = Counter()
+    counts: defaultdict[tuple[str, str], float] = defaultdict(float)
     told = 0.0
     for word, signs in words:
         forward, backward, steps = _ways(word, signs, likely)
@@ -96,7 +96,7 @@ def _round(words: Sequence[tuple[str, str]], likely: Likely) -> tuple[Likely, fl
                 after = backward[step.i + step.letters][step.j + step.signs]
                 piece = word[step.i : step.i + step.letters], signs[step.j : step.j + step.signs]
                 counts[piece] += forward[step.i][step.j] * step.weight * after / whole
-    totals: Counter[str] = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for (letters, _), count in counts.items():
         totals[letters] += count
     kept = {}

@@ -178,7 +178,8 @@ def test_eight_bits_say_what_all_bits_say(encoder: KikuEncoder) -> None:
     whole = KikuEncoder(MODEL, int8=False)
     texts = ["Podが起動しないときは、イベントを確かめます。", "コンテナとは何ですか？"]
     mine, exact = encoder.encode_documents(texts), whole.encode_documents(texts)
-    assert (np.sum(mine.vectors * exact.vectors, axis=1) > 0.99).all()
+    # What this costs in Recall@1 is measured: docs/encoder.md.
+    assert (np.sum(mine.vectors * exact.vectors, axis=1) > 0.98).all()
 
 
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:

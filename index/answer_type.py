@@ -146,13 +146,18 @@ def _spells_out(asked: str, folded: str) -> bool:
     """Whether a sentence holds an abbreviation that is asked for, and Latin words that have its letters in their
     order, the first at the beginning."""
     wanted = set(_ABBREVIATION.findall(asked)) & set(_ABBREVIATION.findall(folded))
-    words = _LATIN_WORDS.findall(folded)
+    runs = _LATIN_WORDS.findall(folded)
     return any(
-        re.match(".*".join(abbreviation), run)
+        run[0] == abbreviation[0] and _in_order(abbreviation, run)
         for abbreviation in wanted
         if not is_function_word(abbreviation)
-        for run in words
+        for run in runs
     )
+
+
+def _in_order(letters: str, text: str) -> bool:
+    rest = iter(text)  # a pattern would go back and forth in a long text
+    return all(letter in rest for letter in letters)
 
 
 def _holds_new(value: re.Pattern[str], text: str, asked: str) -> bool:

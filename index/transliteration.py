@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 RULES = Path(__file__).with_name("transliteration.tsv")
@@ -70,7 +70,7 @@ def consonants(names: Sequence[str]) -> list[str]:
 def likelihood(latin: str, katakana: str) -> float:
     """The natural logarithm of how likely a Latin name is said like this, divided by the signs of the romanised
     katakana; −∞ where it cannot be said so."""
-    said = romanised(katakana)
+    said = _word_romanised(katakana)
     # Of each place in the name: how likely the letters before it are said like the first so many signs.
     reached: list[dict[int, float]] = [{} for _ in range(len(latin) + 1)]
     reached[0][0] = 1.0
@@ -93,14 +93,16 @@ def spelt_out(katakana: str) -> str:
     return "".join(_CALLED_NAMES[name] for name in called)
 
 
-@cache
-def romanised(katakana: str) -> str:
+def romanised(text: str) -> str:
     """Katakana in Latin letters, ー as - and ッ as Q; what is none stays."""
-    text = katakana
     digraphs, letters = _romaji()
     for digraph, said in (*_AS_B, *digraphs):
         text = text.replace(digraph, said)
     return text.translate(letters)
+
+
+# The same word is weighed against many names. Bounded, since words come from anybody's questions.
+_word_romanised = lru_cache(maxsize=1024)(romanised)
 
 
 def called() -> Iterator[Rule]:

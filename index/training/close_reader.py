@@ -31,7 +31,7 @@ from index.int8 import change_of, packed, step_of, unpacked
 from index.training.close_examples import Example, Examples
 from index.training.reader_network import NEVER
 from index.training.sources import SEED
-from index.training.student import Student
+from index.training.student import Student, mixed_precision
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def train_close_reader(
     factor = _factor(steps)
     total, counted = 0.0, 0
     for batch in _batches(examples, first=step, last=steps):
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu"):
             odds = network(batch.ids, batch.real, batch.in_passage)
         loss = loss_of(odds.float(), batch)
         optimizer.zero_grad(set_to_none=True)

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from transformers import BertModel
 
 from index.training.sources import SEED, TrainingData
-from index.training.student import Student, tokenizer_ids, use_plain_attention
+from index.training.student import Student, mixed_precision, tokenizer_ids, use_plain_attention
 from index.training.teacher import Teacher
 from index.training.tokenizer import teachers_rows
 
@@ -88,7 +88,7 @@ def hidden_states(
     real = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids])
     device = body.embeddings.word_embeddings.weight.device
     padded, real = padded.to(device), real.to(device)
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed_precision(device.type):
         found = body(input_ids=padded, attention_mask=real, output_hidden_states=True)
     return found.hidden_states, real.bool()
 

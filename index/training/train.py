@@ -1,6 +1,6 @@
 """Joint training of sentence vectors and token vectors: seeded, resumable, logged.
 
-Runs unchanged on a CPU (bfloat16 autocast) and on one GPU.
+Runs unchanged on a CPU and on one GPU, in bfloat16 where that is faster.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from index.training.student import (
     Encoded,
     Student,
     max_similarities,
+    mixed_precision,
     part_similarities,
     sentence_similarities,
     tokenizer_ids,
@@ -160,7 +161,7 @@ class Trainer:
             sentence_of.append(owner[: len(ids)])
             begun.append(starts[: len(ids)])
             part_of.append(part_of_tokens(text, starts[: len(ids)]))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device.type):
             queries = self.student.encode(query_ids)
             documents = self.student.encode(document_ids, part_of)
         positive = torch.tensor(batch.positive, device=self.device)
@@ -170,7 +171,7 @@ class Trainer:
         whole = queries.vectors @ documents.vectors.T / s.temperature
         dense = part_similarities(queries.vectors, documents) / s.temperature
         others = self._others(batch, queries, documents)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device.type):
             late = max_similarities(queries, documents) * self.scale.exp()
         told = {
             "dense": losses.contrast(dense, positive, ignore, others),

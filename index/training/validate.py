@@ -14,6 +14,7 @@ from index.training.student import (
     Encoded,
     Student,
     max_similarities,
+    mixed_precision,
     part_similarities,
     tokenizer_ids,
 )
@@ -27,7 +28,7 @@ def encode_all(student: Student, tokenizer: Tokenizer, texts: Sequence[str], lim
         part_of_tokens(text, np.array([a for a, _ in encoding.offsets[:limit]]))
         for text, encoding in zip(texts, encodings, strict=True)
     ]
-    with torch.autocast(next(student.parameters()).device.type, torch.bfloat16):
+    with mixed_precision(next(student.parameters()).device.type):
         encoded = student.encode(tokenizer_ids(tokenizer, texts, limit), owners)
     student.train()
     return encoded

@@ -18,8 +18,9 @@ _MOST_SENTENCES = 3
 _CLOSE = 1.0
 # … and says this much of the question that the sentences before did not.
 _NEW_COVERAGE = 0.12
-# The sentence next to the best one is quoted with it when it scores this close.
-_AS_WELL = 1.8
+# The sentences next to the best one are quoted with it when they score this close, so many in all.
+_AS_WELL = 3.0
+_MOST_TOGETHER = 3
 _LONGEST_QUOTE = 320
 _NEAR_DUPLICATE = 88.0
 
@@ -42,10 +43,10 @@ def extract(retriever: Retriever, search: Search, top_k: int) -> Extract:
     if not ranked:
         return Extract([], 0, {})
     chosen = _choose(search.query, ranked)
-    evidence = [_evidence(sentence, ranked) for sentence in chosen]
-    evidence.extend(_others(ranked, chosen, top_k - len(evidence)))
+    answering = _answering(chosen, ranked)
+    evidence = answering + _others(ranked, chosen, top_k - len(answering))
     return Extract(
-        evidence[:top_k], min(len(chosen), top_k), _features(retriever, search, chosen[0])
+        evidence[:top_k], min(len(answering), top_k), _features(retriever, search, chosen[0])
     )
 
 
@@ -103,35 +104,58 @@ def _others(ranked: Sequence[Sentence], chosen: Sequence[Sentence], count: int) 
     return found
 
 
+def _answering(chosen: Sequence[Sentence], ranked: Sequence[Sentence]) -> list[Evidence]:
+    """The best sentence with what stands beside it, and those further ones that this does not quote."""
+    evidence = [_evidence(chosen[0], ranked)]
+    for sentence in chosen[1:]:
+        if not any(_quotes(piece, sentence) for piece in evidence):
+            evidence.append(_evidence(sentence))
+    return evidence
+
+
+def _quotes(piece: Evidence, sentence: Sentence) -> bool:
+    return (
+        piece.hit.document.id == sentence.hit.document.id
+        and piece.start <= sentence.start
+        and sentence.end <= piece.end
+    )
+
+
 def _evidence(sentence: Sentence, ranked: Sequence[Sentence] = ()) -> Evidence:
-    """The span of a sentence; of the list that it announces; of a neighbour in `ranked` that may
+    """The span of a sentence; of the list that it announces; of its neighbours in `ranked` that may
     as well hold the answer."""
     start, end = _with_what_it_announces(sentence)
     if end == sentence.end:
-        start, end = _with_close_neighbour(sentence, ranked)
+        start, end = _with_close_neighbours(sentence, ranked)
     relevance = 0.5 * sentence.features["coverage"] + 0.5 * max(0.0, sentence.features["late"])
     return Evidence(sentence.hit, start, end, relevance)
 
 
-def _with_close_neighbour(sentence: Sentence, ranked: Sequence[Sentence]) -> tuple[int, int]:
-    """The span of a sentence and of the better one next to it, where that one scores nearly as well
-    and stands in the same line."""
-    text, first = sentence.hit.chunk.text, sentence.hit.chunk.start
-    for other in ranked:
-        if other.score < sentence.score - _AS_WELL:
-            break
-        start, end = min(sentence.start, other.start), max(sentence.end, other.end)
-        between = text[
-            min(sentence.end, other.end) - first : max(sentence.start, other.start) - first
-        ]
-        if (
-            other is not sentence
-            and other.hit.chunk.id == sentence.hit.chunk.id
-            and not between.strip(" \u3000")
-            and end - start <= _LONGEST_QUOTE
-        ):
-            return start, end
-    return sentence.start, sentence.end
+def _with_close_neighbours(sentence: Sentence, ranked: Sequence[Sentence]) -> tuple[int, int]:
+    """The span of a sentence and of those beside it, one after the other, the best first, that score
+    nearly as well; a table's row stands alone."""
+    span = sentence.start, sentence.end
+    near = [
+        other
+        for other in ranked
+        if other.hit.chunk.id == sentence.hit.chunk.id
+        and other.score >= sentence.score - _AS_WELL
+        and not sentence.text.startswith("|")
+        and not other.text.startswith("|")
+    ]
+    for _ in range(_MOST_TOGETHER - 1):
+        span = next(filter(None, (_joined(span, other) for other in near)), span)
+    return span
+
+
+def _joined(span: tuple[int, int], other: Sentence) -> tuple[int, int] | None:
+    """The span as far as `other`, where that stands beside it and both are no longer than a quote is."""
+    (_, left), (right, _) = sorted([span, (other.start, other.end)])
+    chunk = other.hit.chunk
+    start, end = min(span[0], other.start), max(span[1], other.end)
+    if left > right or chunk.text[left - chunk.start : right - chunk.start].strip():
+        return None
+    return (start, end) if end - start <= _LONGEST_QUOTE else None
 
 
 def _with_what_it_announces(sentence: Sentence) -> tuple[int, int]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bot.compose import extractive
 from bot.compose.extractive import extract
+from index.answer_sentences import rank_sentences
 from index.build import build
 from index.close_reader import Candidate
 from index.fuse import WEIGHTS
@@ -119,3 +122,29 @@ def test_nothing_is_read_where_one_stands_out(tmp_path: Path) -> None:
     assert not reader.read_
     assert found.features["read_closely"] == 0.0
     assert found.evidence[0].hit.document.title == "給与"
+
+
+@pytest.mark.parametrize(
+    ("below", "quoted"),
+    [
+        ((0, 1, 2, 9), "一つ目は赤い。二つ目は青い。三つ目は白い。"),
+        ((0, 1, 9, 2), "一つ目は赤い。二つ目は青い。"),
+        ((3, 0, 1, 2), "二つ目は青い。三つ目は白い。\n四つ目は黒い。"),
+        ((0, 9, 1, 1), "一つ目は赤い。"),
+    ],
+)
+def test_neighbours_that_score_nearly_as_well_are_quoted_with_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: tuple[int, ...], quoted: str
+) -> None:
+    text = "一つ目は赤い。二つ目は青い。三つ目は白い。\n四つ目は黒い。"
+    build(tmp_path, [Document(document_id("a.md"), "色", text, "a.md")], encoder=FakeEncoder())
+    retriever = Retriever.open(tmp_path, encoder=FakeEncoder())
+    search = retriever.explain("色は？", 3)
+    inline = sorted(rank_sentences(retriever, search, search.hits), key=lambda one: one.start)
+    scored = [replace(one, score=-float(less)) for one, less in zip(inline, below, strict=True)]
+    scored.sort(key=lambda one: -one.score)
+    monkeypatch.setattr(extractive, "rank_sentences", lambda *_: scored)
+    found = extract(retriever, search, 5)
+    first = found.evidence[0]
+    assert text[first.start : first.end] == quoted
+    assert found.used == len({(piece.start, piece.end) for piece in found.evidence[: found.used]})

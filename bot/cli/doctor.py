@@ -47,6 +47,7 @@ def diagnose(read_settings: Callable[[], Settings]) -> list[Finding]:
         Finding("設定", "ok", f"データの置き場所は {settings.home} です。"),
         *_index(settings),
         _synonyms(settings),
+        *_fonts(),
         _store(settings),
         _space(settings),
         *_slack(settings),
@@ -93,6 +94,18 @@ def _synonyms(settings: Settings) -> Finding:
         return _bad("同義語", error)
     found = settings.synonyms.is_file()
     return Finding("同義語", "ok", str(settings.synonyms) if found else "ファイルはありません。")
+
+
+def _fonts() -> Iterator[Finding]:
+    from index.sources.pdf import has_japanese_font
+
+    if not has_japanese_font():
+        yield Finding(
+            "PDF",
+            "note",
+            "日本語のフォントがないので、フォントを埋め込んでいない PDF では、離れて立つ 1 文字が抜けることがあります。"
+            "Debian や Ubuntu なら apt install fonts-ipafont-gothic で入ります。",
+        )
 
 
 def _store(settings: Settings) -> Finding:

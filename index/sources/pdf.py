@@ -36,6 +36,19 @@ _NO_TITLE = re.compile(
 )
 _RADICAL = re.compile("[\u2e80-\u2fd5]")  # many a font's map gives these for the kanji themselves
 _LINE_ENDS = re.compile(r"[\r\n]+")
+# A page with 鍵 alone on it, in a font that the file does not bring along.
+_FONT_NOT_EMBEDDED = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 50 50]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj
+4 0 obj<</Length 32>>stream
+BT /F 9 Tf 9 9 Td <8CAE> Tj ET
+endstream endobj
+5 0 obj<</Type/Font/Subtype/Type0/BaseFont/HeiseiKakuGo-W5/Encoding/90ms-RKSJ-H/DescendantFonts[6 0 R]>>endobj
+6 0 obj<</Type/Font/Subtype/CIDFontType0/BaseFont/HeiseiKakuGo-W5
+/CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>>>endobj
+trailer<</Root 1 0 R>>
+"""
 
 
 def read(data: bytes, name: str, limits: Limits) -> Iterator[Part | Skipped]:
@@ -90,6 +103,17 @@ def _opened(data: bytes) -> Any:
             reason = "パスワードで保護されています。保護を外して保存し直してください。"
             raise UnreadableDocument(reason, code="password") from None
         raise UnreadableDocument("PDF として読めません（壊れています）。", code="damaged") from None
+
+
+def has_japanese_font() -> bool:
+    """Whether pdfium finds a font of this machine for Japanese in a PDF that brings none along. Without
+    one, its letters have no height there, and pdfium leaves out those that stand alone."""
+    with (
+        closing(_opened(_FONT_NOT_EMBEDDED)) as document,
+        closing(document[0]) as page,
+        closing(page.get_textpage()) as text,
+    ):
+        return bool(text.count_chars())
 
 
 def _page(document: Any, number: int) -> tuple[Page, bool]:

@@ -214,6 +214,17 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(
     assert cli("doctor").out.startswith("✗ 設定")
 
 
+@pytest.mark.usefixtures("home")
+def test_doctor_says_that_there_is_no_japanese_font(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.sources.pdf.has_japanese_font", lambda: False)
+    ran = cli("doctor")
+    assert ran.status == 0
+    assert "・ PDF" in ran.out
+    assert "fonts-ipafont-gothic" in ran.out
+
+
 def test_a_mistake_in_the_settings_stops_every_command(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

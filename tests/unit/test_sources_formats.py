@@ -10,6 +10,7 @@ import pytest
 
 from index.records import Document
 from index.sources import Limits, Loaded, Loader, Rules, discover, load, read_rules
+from index.sources.pdf import has_japanese_font
 from index.sources.sheets import number_shown
 from index.split import split
 from tests import samples
@@ -51,6 +52,7 @@ def test_pdf_of_one_page_keeps_its_only_head(tmp_path: Path) -> None:
     assert "就業規則 第3版" in only(loaded(tmp_path, "one.pdf", samples.pdf(pages=1))).text
 
 
+@pytest.mark.skipif(not has_japanese_font(), reason="no Japanese font on this machine")
 @pytest.mark.parametrize("pages", [2, 5])
 def test_pdf_of_a_layout_program(tmp_path: Path, pages: int) -> None:
     """The head is wider than the body and the pages have few lines; tables come row by row."""

@@ -135,27 +135,27 @@ def _with_close_neighbours(sentence: Sentence, ranked: Sequence[Sentence]) -> tu
     """The span of a sentence and of those beside it, one after the other, the best first, that score
     nearly as well; a table's row stands alone."""
     span = sentence.start, sentence.end
+    if sentence.text.startswith("|"):
+        return span
     near = [
         other
         for other in ranked
         if other.hit.chunk.id == sentence.hit.chunk.id
         and other.score >= sentence.score - _AS_WELL
-        and not sentence.text.startswith("|")
         and not other.text.startswith("|")
     ]
     for _ in range(_MOST_TOGETHER - 1):
-        span = next(filter(None, (_joined(span, other) for other in near)), span)
+        span = next(filter(None, (_with_neighbour(span, other) for other in near)), span)
     return span
 
 
-def _joined(span: tuple[int, int], other: Sentence) -> tuple[int, int] | None:
-    """The span as far as `other`, where that stands beside it and both are no longer than a quote is."""
-    (_, left), (right, _) = sorted([span, (other.start, other.end)])
-    chunk = other.hit.chunk
-    start, end = min(span[0], other.start), max(span[1], other.end)
-    if left > right or chunk.text[left - chunk.start : right - chunk.start].strip():
-        return None
-    return (start, end) if end - start <= _LONGEST_QUOTE else None
+def _with_neighbour(span: tuple[int, int], other: Sentence) -> tuple[int, int] | None:
+    """The span made longer by `other`; None where something stands between them, where they overlap, or
+    where together they are longer than a quote may be."""
+    (start, left), (right, end) = sorted([span, (other.start, other.end)])
+    first = other.hit.chunk.start
+    apart = left > right or other.hit.chunk.text[left - first : right - first].strip()
+    return None if apart or end - start > _LONGEST_QUOTE else (start, end)
 
 
 def _with_what_it_announces(sentence: Sentence) -> tuple[int, int]:

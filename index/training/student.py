@@ -33,7 +33,7 @@ HEAD_FILE = "token_head.safetensors"
 
 
 def mixed_precision(device: str) -> torch.autocast:
-    """Products in bfloat16 where that is the faster kind."""
+    """Products in bfloat16 where `device` ("cpu" or "cuda") does these faster than float32 ones."""
     return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or _bfloat16_is_faster())
 
 

@@ -52,7 +52,6 @@ def test_pdf_of_one_page_keeps_its_only_head(tmp_path: Path) -> None:
     assert "就業規則 第3版" in only(loaded(tmp_path, "one.pdf", samples.pdf(pages=1))).text
 
 
-@pytest.mark.skipif(not has_japanese_font(), reason="no Japanese font on this machine")
 @pytest.mark.parametrize("pages", [2, 5])
 def test_pdf_of_a_layout_program(tmp_path: Path, pages: int) -> None:
     """The head is wider than the body and the pages have few lines; tables come row by row."""
@@ -63,9 +62,12 @@ def test_pdf_of_a_layout_program(tmp_path: Path, pages: int) -> None:
     assert document.text[document.pages[1] :].startswith("2. 紛失")
     table = (
         "\n\n機器: 社員証 | 報告先: 総務部 | 期限: 2日以内\n"
-        "機器: ノートPC | 報告先: 情報システム部 | 期限: 1時間以内\n機器: 鍵 | 期限: 当日中"
+        "機器: ノートPC | 報告先: 情報システム部 | 期限: 1時間以内\n"
     )
-    assert table in document.text
+    # pdfium leaves 鍵 out where it has no font for it, which `kiku doctor` tells.
+    assert (
+        table + ("機器: 鍵 | 期限: 当日中" if has_japanese_font() else "\n当日中") in document.text
+    )
 
 
 @pytest.mark.parametrize(
